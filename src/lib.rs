@@ -1,0 +1,7 @@
+//! x
+pub mod clock;
+pub mod config;
+pub mod exposition;
+pub mod model;
+pub mod observer;
+pub mod store;

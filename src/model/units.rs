@@ -1,0 +1,47 @@
+//! From the provider's megabits and megabytes to bytes.
+
+/// What the provider's "M" means for an account. Its documents contradict each other (1000 in the
+/// 2022 FAQ, 1024 in the documented example), and `flow = bandwidth * 37.5` holds in either base,
+/// so replies cannot reveal it: it is a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Units {
+    /// 1 M = 1,000,000.
+    Decimal,
+    /// 1 M = 2^20 = 1,048,576.
+    Binary,
+}
+
+impl Units {
+    const fn mega(self) -> f64 {
+        match self {
+            Self::Decimal => 1_000_000.0,
+            Self::Binary => 1_048_576.0,
+        }
+    }
+
+    /// Mbit/s to bytes per second.
+    #[must_use]
+    pub fn bytes_per_second(self, megabits_per_second: f64) -> f64 {
+        megabits_per_second * (self.mega() / 8.0)
+    }
+
+    /// MB to bytes.
+    #[must_use]
+    pub fn bytes(self, megabytes: f64) -> f64 {
+        megabytes * self.mega()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_bases_convert_the_documented_example() {
+        // 4577.64 MB and 122.07 Mbit/s: 4,800,000,000 bytes and 128,000,000 bit/s in base 2^20.
+        assert!((Units::Binary.bytes(4577.64) - 4_800_000_000.0).abs() < 5_000.0);
+        assert!((Units::Binary.bytes_per_second(122.07) - 16_000_000.0).abs() < 700.0);
+        assert!((Units::Decimal.bytes(4577.64) - 4_577_640_000.0).abs() < f64::EPSILON);
+        assert!((Units::Decimal.bytes_per_second(6.1) - 762_500.0).abs() < f64::EPSILON);
+    }
+}
