@@ -24,6 +24,9 @@ pub struct RosterEntry {
     pub account: AccountName,
     /// Where it is read.
     pub endpoints: Vec<Endpoint>,
+    /// Readings of another source (account, units, zone) are not comparable: with a new source, a
+    /// domain starts anew.
+    pub source: u64,
 }
 
 /// How one poll ended for one domain.
@@ -33,6 +36,8 @@ pub struct Report<'a> {
     pub domain: &'a Domain,
     /// The endpoint.
     pub endpoint: Endpoint,
+    /// What it was read from; a report of another source than the configured one is passed over.
+    pub source: u64,
     /// The readings, or why there are none.
     pub outcome: Result<&'a [Reading], crate::model::Reason>,
 }
@@ -90,7 +95,7 @@ impl Store {
         let mut state = self.lock();
         let rule = state.rule;
         for report in reports {
-            if let Some(track) = state.track_mut(report.domain, report.endpoint) {
+            if let Some(track) = state.track_mut(&report) {
                 apply(track, &report, &rule, now, observer);
             }
         }
@@ -150,17 +155,22 @@ impl State {
             .collect();
     }
 
-    fn track_mut(&mut self, domain: &Domain, endpoint: Endpoint) -> Option<&mut Track> {
-        let place = *self.places.get(domain)?;
-        let entry = Arc::make_mut(self.entries.get_mut(place)?);
-        entry.tracks.get_mut(endpoint.index())?.as_mut()
+    fn track_mut(&mut self, report: &Report<'_>) -> Option<&mut Track> {
+        let place = *self.places.get(report.domain)?;
+        let entry = self
+            .entries
+            .get_mut(place)
+            .filter(|entry| entry.source == report.source)?;
+        Arc::make_mut(entry)
+            .tracks
+            .get_mut(report.endpoint.index())?
+            .as_mut()
     }
 }
 
-/// The entry of a configured domain with what is known of it. A domain that moved to another
-/// account starts anew: the other account's units or view of it may differ.
+/// The entry of a configured domain with what is known of it from the same source.
 fn carry_over(known: Option<&Arc<Entry>>, new: &RosterEntry) -> Arc<Entry> {
-    let known = known.filter(|entry| entry.account == new.account);
+    let known = known.filter(|entry| entry.source == new.source);
     let tracks = Endpoint::ALL.map(|endpoint| {
         new.endpoints.contains(&endpoint).then(|| {
             known
@@ -171,6 +181,7 @@ fn carry_over(known: Option<&Arc<Entry>>, new: &RosterEntry) -> Arc<Entry> {
     Arc::new(Entry {
         domain: new.domain.clone(),
         account: new.account.clone(),
+        source: new.source,
         tracks,
     })
 }

@@ -81,8 +81,24 @@ pub enum Disposition {
     },
     /// Asking again now cannot help.
     Stop,
-    /// One of several domains sinks the call: ask for fewer at once.
-    Split,
+    /// One of the domains sinks the call: find it and ask for the others without it.
+    Isolate,
+    /// Too many domains at once: ask for fewer, now and later.
+    Halve,
+    /// The signature was refused close to the date line: sign once more with the other date.
+    SignAgain(DateShift),
+}
+
+/// Which day's signature to use, counted from the day in the provider's zone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DateShift {
+    /// The day before.
+    Yesterday,
+    /// The day itself.
+    #[default]
+    Today,
+    /// The day after.
+    Tomorrow,
 }
 
 /// One failed call. `Display` is one line for the log, without its source, and free of secrets.

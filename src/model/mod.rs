@@ -13,7 +13,7 @@ mod window;
 pub use account::AccountName;
 pub use domain::{Domain, DomainError, stable_hash};
 pub use endpoint::{Endpoint, Field};
-pub use failure::{Disposition, Failure, Reason};
+pub use failure::{DateShift, Disposition, Failure, Reason};
 pub use reading::{Answer, Reading, Reject, Rejects, Values};
 pub use series::{Merge, Series};
 pub use snapshot::{Entry, LastPoll, Selected, Snapshot, Track, VisibilityRule};

@@ -153,6 +153,8 @@ pub struct Entry {
     pub domain: Domain,
     /// The `account` label.
     pub account: AccountName,
+    /// What its readings come from; those of another source are not comparable.
+    pub source: u64,
     /// By [`Endpoint::index`]; `None` where the domain is not read through the endpoint.
     pub tracks: [Option<Track>; Endpoint::ALL.len()],
 }

@@ -1,0 +1,405 @@
+//! Polls one account at one endpoint: takes what is due from the schedule, has it read, reports it.
+//!
+//! One task for each account and endpoint. It never waits for a reply itself: reads run beside it,
+//! at most as many as the account may have under way, and come back to it when they end.
+
+mod lane;
+mod progress;
+mod read;
+
+use std::collections::{HashMap, HashSet};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::model::{
+    AccountName, Answer, DateShift, Domain, Endpoint, Failure, Reading, Reason, WindowRange, stable_hash,
+};
+use crate::observer::Observer;
+use crate::plan::{Schedule, batches};
+use crate::store::{Report, Store};
+
+pub use lane::Lane;
+pub use progress::{Progress, ProgressView};
+use read::{Job, Outcome};
+
+/// An isolated domain is asked alone no more often than this.
+const PROBE_EVERY: Duration = Duration::from_secs(600);
+
+/// Where readings come from. The poller owns this trait; the application plugs the provider in.
+pub trait Upstream: Clone + Send + Sync + 'static {
+    /// Makes one call for the windows of a range.
+    fn read(
+        &self,
+        endpoint: Endpoint,
+        domains: &[Domain],
+        range: WindowRange,
+        shift: DateShift,
+    ) -> impl Future<Output = Result<Answer, Failure>> + Send;
+}
+
+/// What a poller has to do. Another one takes effect at once and restarts nothing that stays.
+#[derive(Debug)]
+pub struct Assignment<U> {
+    /// Whose domains.
+    pub account: AccountName,
+    /// Readings of another source (units, zone, user) are not comparable: what was asked of the
+    /// old source is discarded when it comes in.
+    pub source: u64,
+    /// The domains, each once.
+    pub domains: Vec<Domain>,
+    /// Most domains in one call.
+    pub batch: usize,
+    /// From one poll of a domain to the next.
+    pub interval: Duration,
+    /// How far back every poll reads.
+    pub window: TimeDelta,
+    /// Where readings come from.
+    pub upstream: U,
+    /// The limits that the account's pollers share.
+    pub lane: Arc<Lane>,
+}
+
+/// What a poller works with.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Where readings go.
+    pub store: Arc<Store>,
+    /// Who is told of events.
+    pub observer: Arc<dyn Observer>,
+    /// The wall clock.
+    pub clock: Clock,
+}
+
+/// Polls until cancelled, or until nobody can assign anything any more.
+pub async fn run<U: Upstream>(
+    endpoint: Endpoint,
+    mut assignments: watch::Receiver<Arc<Assignment<U>>>,
+    surroundings: Surroundings,
+    progress: Arc<Progress>,
+    cancelled: CancellationToken,
+) {
+    let assignment = Arc::clone(&assignments.borrow_and_update());
+    let mut poller = Poller::new(endpoint, assignment, surroundings, progress);
+    loop {
+        poller.start_due();
+        let wake = poller.wake_at();
+        tokio::select! {
+            () = cancelled.cancelled() => return,
+            changed = assignments.changed() => match changed {
+                Ok(()) => {
+                    let assignment = Arc::clone(&assignments.borrow_and_update());
+                    poller.reassign(assignment);
+                }
+                Err(_) => return,
+            },
+            Some(finished) = poller.under_way.join_next() => match finished {
+                Ok(finished) => poller.finish(finished),
+                // A panic in a read is a defect that must not pass for a silent poller.
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                Err(_) => {}
+            },
+            () = sleep_until(wake) => {}
+        }
+    }
+}
+
+async fn sleep_until(wake: Option<Instant>) {
+    match wake {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Names a unit of the schedule.
+type UnitId = u64;
+
+/// What is polled at once.
+#[derive(Debug)]
+enum Unit {
+    /// Domains that are asked for together; isolated ones keep their place but are left out.
+    Batch(Vec<Domain>),
+    /// An isolated domain, asked alone.
+    Probe(Domain),
+}
+
+/// A read that has ended.
+struct Finished {
+    unit: UnitId,
+    due: Duration,
+    source: u64,
+    started: Instant,
+    outcome: Outcome,
+}
+
+struct Poller<U> {
+    endpoint: Endpoint,
+    assignment: Arc<Assignment<U>>,
+    surroundings: Surroundings,
+    progress: Arc<Progress>,
+    origin: Instant,
+    schedule: Schedule<UnitId>,
+    units: HashMap<UnitId, Unit>,
+    next_unit: UnitId,
+    /// Units of the first round that have not ended yet.
+    first_round: HashSet<UnitId>,
+    isolated: HashSet<Domain>,
+    /// Lowered when the provider says that a list is too long.
+    batch: usize,
+    under_way: JoinSet<Finished>,
+}
+
+impl<U: Upstream> Poller<U> {
+    fn new(
+        endpoint: Endpoint,
+        assignment: Arc<Assignment<U>>,
+        surroundings: Surroundings,
+        progress: Arc<Progress>,
+    ) -> Self {
+        let mut poller = Self {
+            endpoint,
+            surroundings,
+            progress,
+            origin: Instant::now(),
+            schedule: Schedule::new(assignment.interval),
+            units: HashMap::new(),
+            next_unit: 0,
+            first_round: HashSet::new(),
+            isolated: HashSet::new(),
+            batch: assignment.batch,
+            under_way: JoinSet::new(),
+            assignment,
+        };
+        poller.arrange();
+        poller.first_round = poller.units.keys().copied().collect();
+        poller.note_first_round();
+        poller
+    }
+
+    fn reassign(&mut self, assignment: Arc<Assignment<U>>) {
+        self.batch = assignment.batch;
+        if self.schedule.interval() != assignment.interval {
+            self.schedule = Schedule::new(assignment.interval);
+        }
+        if self.assignment.source != assignment.source {
+            self.isolated.clear();
+        }
+        self.assignment = assignment;
+        self.arrange();
+        self.note_first_round();
+    }
+
+    /// Brings the units in line with the assignment: a batch of the same domains keeps its due
+    /// time, whether it is waiting or under way; one with a new domain is due at once.
+    fn arrange(&mut self) {
+        let now = self.elapsed();
+        let due: HashMap<_, _> = self.schedule.drain().collect();
+        let mut batches_before = HashMap::new();
+        let mut probes_before = HashMap::new();
+        for (id, unit) in self.units.drain() {
+            match unit {
+                Unit::Batch(domains) => batches_before.insert(domains, id),
+                Unit::Probe(domain) => probes_before.insert(domain, id),
+            };
+        }
+        let known: HashSet<Domain> = batches_before.keys().flatten().cloned().collect();
+        for domains in batches(&self.assignment.domains, self.batch) {
+            let kept = batches_before.remove(&domains);
+            let is_new = domains.iter().any(|domain| !known.contains(domain));
+            let place = self.schedule.next_place(hash_of(&domains), now);
+            let id = kept.unwrap_or_else(|| self.new_id());
+            match kept.map(|id| due.get(&id)) {
+                // Under way: it comes back by itself.
+                Some(None) => {}
+                Some(Some(due)) => self.schedule.push(id, (*due).min(place)),
+                None => self.schedule.push(id, if is_new { now } else { place }),
+            }
+            self.units.insert(id, Unit::Batch(domains));
+        }
+        let assigned: HashSet<&Domain> = self.assignment.domains.iter().collect();
+        self.isolated.retain(|domain| assigned.contains(domain));
+        for (domain, id) in probes_before {
+            if self.isolated.contains(&domain) {
+                if let Some(due) = due.get(&id) {
+                    self.schedule.push(id, *due);
+                }
+                self.units.insert(id, Unit::Probe(domain));
+            }
+        }
+        self.first_round.retain(|id| self.units.contains_key(id));
+    }
+
+    /// Starts every unit that is due, as far as the account may have reads under way.
+    fn start_due(&mut self) {
+        while self.under_way.len() < self.assignment.lane.concurrency() {
+            let Some((id, due)) = self.schedule.pop_due(self.elapsed()) else {
+                return;
+            };
+            let domains = match self.units.get(&id) {
+                Some(Unit::Batch(domains)) => domains
+                    .iter()
+                    .filter(|domain| !self.isolated.contains(*domain))
+                    .cloned()
+                    .collect(),
+                Some(Unit::Probe(domain)) => vec![domain.clone()],
+                None => continue,
+            };
+            self.start(id, due, domains);
+        }
+    }
+
+    fn start(&mut self, unit: UnitId, due: Duration, domains: Vec<Domain>) {
+        let job = Job {
+            endpoint: self.endpoint,
+            assignment: Arc::clone(&self.assignment),
+            observer: Arc::clone(&self.surroundings.observer),
+            clock: self.surroundings.clock.clone(),
+            round: due.as_secs() / self.assignment.interval.as_secs().max(1),
+        };
+        self.under_way.spawn(async move {
+            let started = Instant::now();
+            let source = job.assignment.source;
+            let outcome = if domains.is_empty() {
+                Outcome::default()
+            } else {
+                job.read(domains).await
+            };
+            Finished {
+                unit,
+                due,
+                source,
+                started,
+                outcome,
+            }
+        });
+    }
+
+    fn finish(&mut self, finished: Finished) {
+        let Finished {
+            unit,
+            due,
+            source,
+            started,
+            outcome,
+        } = finished;
+        let observer = Arc::clone(&self.surroundings.observer);
+        if !outcome.readings.is_empty() {
+            observer.poll_finished(self.endpoint, started.elapsed());
+        }
+        if source == self.assignment.source {
+            self.report(&outcome.readings);
+            self.progress.ended(unit, &outcome, self.surroundings.clock.now());
+            self.rearrange_after(&outcome);
+        }
+        let now = self.elapsed();
+        let missed = self.schedule.missed(due, now);
+        if missed > 0 {
+            observer.polls_overrun(self.endpoint, missed);
+        }
+        let after = outcome
+            .not_before
+            .map_or(now, |instant| now.max(self.since_origin(instant)));
+        match self.units.get(&unit) {
+            Some(Unit::Batch(domains)) => {
+                let place = self.schedule.next_place(hash_of(domains), after);
+                self.schedule.push(unit, place);
+            }
+            Some(Unit::Probe(domain)) if self.isolated.contains(domain) => {
+                self.schedule
+                    .push(unit, after + PROBE_EVERY.max(self.assignment.interval));
+            }
+            Some(Unit::Probe(_)) => {
+                self.units.remove(&unit);
+            }
+            None => {}
+        }
+        if self.first_round.remove(&unit) {
+            self.note_first_round();
+        }
+    }
+
+    /// Isolates the domains that sank their calls, readmits those that work again, and learns
+    /// how many domains the provider takes at once.
+    fn rearrange_after(&mut self, outcome: &Outcome) {
+        let account = self.assignment.account.clone();
+        let endpoint = self.endpoint;
+        for (domain, result) in &outcome.readings {
+            let sinks = outcome.offenders.contains(domain);
+            if sinks && self.assignment.domains.contains(domain) && self.isolated.insert(domain.clone()) {
+                tracing::warn!(%account, %endpoint, %domain, reason = %Reason::ForeignDomain,
+                    "the provider refuses this domain; it is asked alone from now on, every 10 minutes: \
+                     remove it, or this endpoint of it, from the configuration");
+                let id = self.new_id();
+                let probe_at = self.elapsed() + PROBE_EVERY.max(self.assignment.interval);
+                self.units.insert(id, Unit::Probe(domain.clone()));
+                self.schedule.push(id, probe_at);
+            } else if result.is_ok() && self.isolated.remove(domain) {
+                tracing::info!(%account, %endpoint, %domain, "the provider answers for this domain again");
+            }
+        }
+        if let Some(limit) = outcome.fewer.filter(|limit| *limit < self.batch) {
+            tracing::warn!(%account, %endpoint, batch = limit,
+                "the provider takes fewer domains in one call than configured; set the account's batch size");
+            self.batch = limit.max(1);
+            self.arrange();
+        }
+    }
+
+    fn report(&self, readings: &[(Domain, Result<Vec<Reading>, Reason>)]) {
+        let reports = readings.iter().map(|(domain, result)| Report {
+            domain,
+            endpoint: self.endpoint,
+            source: self.assignment.source,
+            outcome: result.as_deref().map_err(|reason| *reason),
+        });
+        let now = self.surroundings.clock.now();
+        self.surroundings
+            .store
+            .report(now, reports, &*self.surroundings.observer);
+    }
+
+    fn note_first_round(&self) {
+        if self.first_round.is_empty() {
+            self.progress.first_round_done();
+        }
+    }
+
+    /// When to look again; a full account wakes when a read ends.
+    fn wake_at(&self) -> Option<Instant> {
+        let has_room = self.under_way.len() < self.assignment.lane.concurrency();
+        self.schedule
+            .next_due()
+            .filter(|_| has_room)
+            .map(|due| self.origin + due)
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
+    fn since_origin(&self, instant: Instant) -> Duration {
+        instant.saturating_duration_since(self.origin)
+    }
+
+    fn new_id(&mut self) -> UnitId {
+        self.next_unit += 1;
+        self.next_unit
+    }
+}
+
+/// The place of a batch in the interval is that of its first domain.
+fn hash_of(domains: &[Domain]) -> u64 {
+    domains
+        .first()
+        .map_or_else(|| stable_hash(b""), Domain::stable_hash)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! What is known of a poller from outside: whether its first round is over, when it last
+//! succeeded, what fails; and the log lines about it.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+
+use super::UnitId;
+use super::read::Outcome;
+use crate::model::{AccountName, Endpoint, Failure, Reason};
+
+/// A failure of the same reason is logged again after this time, with how often it came meanwhile.
+const LOG_AGAIN: Duration = Duration::from_secs(300);
+
+/// The state of one poller, written by it and read by the status page.
+#[derive(Debug)]
+pub struct Progress {
+    account: AccountName,
+    endpoint: Endpoint,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    view: ProgressView,
+    failing: HashSet<UnitId>,
+    logged: [Option<Instant>; Reason::ALL.len()],
+    unlogged: [u64; Reason::ALL.len()],
+}
+
+/// A copy of the state.
+#[derive(Clone, Debug, Default)]
+pub struct ProgressView {
+    /// Every domain has been asked for once, whatever the outcome.
+    pub first_round_done: bool,
+    /// When a poll last succeeded.
+    pub last_success: Option<DateTime<Utc>>,
+    /// The last failure, and when it was.
+    pub last_failure: Option<(DateTime<Utc>, Failure)>,
+    /// How many batches failed in their last poll.
+    pub failing: usize,
+}
+
+impl Progress {
+    /// Of a poller that has done nothing yet.
+    #[must_use]
+    pub fn new(account: AccountName, endpoint: Endpoint) -> Self {
+        Self {
+            account,
+            endpoint,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Whose poller.
+    #[must_use]
+    pub fn account(&self) -> &AccountName {
+        &self.account
+    }
+
+    /// Which endpoint.
+    #[must_use]
+    pub fn endpoint(&self) -> Endpoint {
+        self.endpoint
+    }
+
+    /// The state now.
+    #[must_use]
+    pub fn view(&self) -> ProgressView {
+        let state = self.lock();
+        ProgressView {
+            failing: state.failing.len(),
+            ..state.view.clone()
+        }
+    }
+
+    pub(super) fn first_round_done(&self) {
+        let mut state = self.lock();
+        if !std::mem::replace(&mut state.view.first_round_done, true) {
+            tracing::info!(account = %self.account, endpoint = %self.endpoint, "first round finished");
+        }
+    }
+
+    pub(super) fn ended(&self, unit: UnitId, outcome: &Outcome, now: DateTime<Utc>) {
+        let mut state = self.lock();
+        if outcome.readings.iter().any(|(_, result)| result.is_ok()) {
+            state.view.last_success = Some(now);
+        }
+        if let Some(failure) = &outcome.failure {
+            state.failing.insert(unit);
+            self.log(&mut state, failure);
+            state.view.last_failure = Some((now, failure.clone()));
+        } else if state.failing.remove(&unit) && state.failing.is_empty() {
+            tracing::info!(account = %self.account, endpoint = %self.endpoint, "all polls succeed again");
+            state.logged = Default::default();
+        }
+    }
+
+    fn log(&self, state: &mut State, failure: &Failure) {
+        let place = Reason::ALL
+            .iter()
+            .position(|reason| *reason == failure.reason)
+            .unwrap_or_default();
+        let (Some(logged), Some(unlogged)) = (state.logged.get_mut(place), state.unlogged.get_mut(place))
+        else {
+            return;
+        };
+        if logged.is_some_and(|at| at.elapsed() < LOG_AGAIN) {
+            *unlogged += 1;
+            return;
+        }
+        tracing::warn!(account = %self.account, endpoint = %self.endpoint, reason = %failure.reason,
+            unlogged = *unlogged, "poll failed: {failure}");
+        *logged = Some(Instant::now());
+        *unlogged = 0;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

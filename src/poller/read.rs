@@ -1,0 +1,127 @@
+//! One poll of one batch: calls, retries, and the search for a domain that sinks the call.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{Assignment, Upstream};
+use crate::clock::Clock;
+use crate::model::{Answer, DateShift, Disposition, Domain, Endpoint, Failure, Reading, Reason, WindowRange};
+use crate::observer::Observer;
+use crate::plan::RetryPolicy;
+
+/// How a poll ended.
+#[derive(Default)]
+pub(super) struct Outcome {
+    /// For every domain of the batch, its readings or why there are none.
+    pub(super) readings: Vec<(Domain, Result<Vec<Reading>, Reason>)>,
+    /// Domains that the provider refused when asked alone.
+    pub(super) offenders: Vec<Domain>,
+    /// A batch size that the provider did take, after it called a longer list too long.
+    pub(super) fewer: Option<usize>,
+    /// The last failure of a call whose domains got no readings.
+    pub(super) failure: Option<Failure>,
+    /// The provider asked not to be asked before this.
+    pub(super) not_before: Option<Instant>,
+}
+
+/// What a poll needs.
+pub(super) struct Job<U> {
+    pub(super) endpoint: Endpoint,
+    pub(super) assignment: Arc<Assignment<U>>,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) clock: Clock,
+    /// The number of the round, which makes the jitter of its retries its own.
+    pub(super) round: u64,
+}
+
+impl<U: Upstream> Job<U> {
+    /// Reads a batch. A call that a domain sinks is divided until the domain stands alone; all of
+    /// it ends before the batch is due again.
+    pub(super) async fn read(&self, domains: Vec<Domain>) -> Outcome {
+        let deadline = Instant::now() + self.assignment.interval;
+        let mut outcome = Outcome::default();
+        let mut pieces = vec![domains];
+        while let Some(mut piece) = pieces.pop() {
+            match self.read_piece(&piece, deadline).await {
+                Ok(answer) => {
+                    outcome.fewer = outcome.fewer.map(|limit| limit.max(piece.len()));
+                    outcome
+                        .readings
+                        .extend(piece.into_iter().zip(answer.readings.into_iter().map(Ok)));
+                }
+                Err(failure) => {
+                    let divides = matches!(failure.disposition, Disposition::Isolate | Disposition::Halve);
+                    if divides && piece.len() > 1 && Instant::now() < deadline {
+                        if failure.disposition == Disposition::Halve {
+                            outcome.fewer = outcome.fewer.or(Some(1));
+                        }
+                        let half = piece.split_off(piece.len().div_ceil(2));
+                        pieces.extend([half, piece]);
+                    } else {
+                        self.give_up(&mut outcome, piece, failure, divides);
+                    }
+                }
+            }
+        }
+        outcome
+    }
+
+    fn give_up(&self, outcome: &mut Outcome, piece: Vec<Domain>, failure: Failure, divides: bool) {
+        if let Disposition::Retry { after: Some(wait) } = failure.disposition {
+            outcome.not_before = outcome.not_before.max(Some(Instant::now() + wait));
+        }
+        if divides && piece.len() == 1 {
+            outcome.offenders.extend(piece.iter().cloned());
+        }
+        outcome
+            .readings
+            .extend(piece.into_iter().map(|domain| (domain, Err(failure.reason))));
+        outcome.failure = Some(failure);
+    }
+
+    /// Makes one call, and makes it again while that can help.
+    async fn read_piece(&self, domains: &[Domain], deadline: Instant) -> Result<Answer, Failure> {
+        let Assignment {
+            account,
+            upstream,
+            lane,
+            window,
+            ..
+        } = &*self.assignment;
+        let policy = RetryPolicy::default();
+        let mut shift = DateShift::Today;
+        let mut retry = 0;
+        lane.earn_retry();
+        loop {
+            let permit = lane.admit().await;
+            let range = WindowRange::last(*window, self.clock.now());
+            let result = upstream.read(self.endpoint, domains, range, shift).await;
+            drop(permit);
+            let failure = match result {
+                Ok(answer) => {
+                    self.observer.succeeded(account, self.endpoint, self.clock.now());
+                    return Ok(answer);
+                }
+                Err(failure) => failure,
+            };
+            if failure.reason == Reason::Throttled {
+                lane.throttle();
+            }
+            if let (DateShift::Today, Disposition::SignAgain(other)) = (shift, failure.disposition) {
+                shift = other;
+            } else {
+                let key = format!("{account}/{}/{}/{:?}", self.endpoint, self.round, domains.first());
+                let remaining = deadline.saturating_duration_since(Instant::now());
+                let wait = policy.wait(failure.disposition, retry, &key, remaining);
+                let Some(wait) = wait.filter(|_| lane.spend_retry()) else {
+                    return Err(failure);
+                };
+                tracing::debug!(%account, endpoint = %self.endpoint, reason = %failure.reason, ?wait, "retrying");
+                retry += 1;
+                tokio::time::sleep(wait).await;
+            }
+            self.observer.request_retried(self.endpoint);
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! One call over HTTP: sign, send, read with bounds, decode, and say what went wrong.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{StatusCode, Url};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
+
+use super::decode::{Asked, DecodeError, decode};
+use super::{request, signature, status};
+use crate::clock::Clock;
+use crate::config::{Account, Api};
+use crate::model::{Answer, DateShift, Disposition, Domain, Endpoint, Failure, Reason, Units, WindowRange};
+use crate::observer::Observer;
+
+/// Clocks that differ by more than this are a likely cause of refused signatures.
+const NOTABLE_SKEW_SECONDS: i64 = 300;
+
+/// The longest `Retry-After` that is believed.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// Idle connections are closed before the provider is likely to close them under a request.
+const POOL_IDLE: Duration = Duration::from_secs(55);
+
+/// The HTTP client cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client cannot be set up; check the CA certificates of this machine")]
+pub struct ClientError(#[source] reqwest::Error);
+
+/// Asks the provider on behalf of one account.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    urls: [Url; Endpoint::ALL.len()],
+    api: Arc<Api>,
+    username: String,
+    secret_key: SecretString,
+    units: Units,
+    clock: Clock,
+    observer: Arc<dyn Observer>,
+}
+
+impl Client {
+    /// The connections that the clients of all accounts share.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn connections(api: &Api) -> Result<reqwest::Client, ClientError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let builder = reqwest::Client::builder()
+            .user_agent(concat!("jdcloud-cdn-exporter/", env!("CARGO_PKG_VERSION")))
+            .default_headers(headers)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .pool_idle_timeout(POOL_IDLE)
+            .tcp_nodelay(true);
+        // A proxy of the environment is for the world outside, not for a provider on this machine.
+        let builder = if is_loopback(&api.base_url) {
+            builder.no_proxy()
+        } else {
+            builder
+        };
+        builder.build().map_err(ClientError)
+    }
+
+    /// A client of an account over shared connections.
+    #[must_use]
+    pub fn new(
+        http: reqwest::Client,
+        api: Arc<Api>,
+        account: &Account,
+        clock: Clock,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        Self {
+            http,
+            urls: Endpoint::ALL.map(|endpoint| url(&api.base_url, endpoint)),
+            api,
+            username: account.username.clone(),
+            secret_key: account.secret_key.clone(),
+            units: account.units,
+            clock,
+            observer,
+        }
+    }
+
+    /// Makes one call, within `api.timeout` from connecting to the last byte.
+    ///
+    /// # Errors
+    /// Whatever goes wrong is one [`Failure`], without secrets.
+    pub async fn read(
+        &self,
+        endpoint: Endpoint,
+        domains: &[Domain],
+        range: WindowRange,
+        shift: DateShift,
+    ) -> Result<Answer, Failure> {
+        let started = Instant::now();
+        let outcome =
+            match tokio::time::timeout(self.api.timeout, self.call(endpoint, domains, range, shift)).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(transient(
+                    Reason::Timeout,
+                    format!(
+                        "no whole reply within {}",
+                        humantime::format_duration(self.api.timeout)
+                    ),
+                )),
+            };
+        let failure = outcome.as_ref().err().map(|failure| failure.reason);
+        self.observer
+            .request_finished(endpoint, started.elapsed(), failure);
+        if let Ok(answer) = &outcome {
+            self.observer.rejected(endpoint, answer.rejects);
+        }
+        outcome
+    }
+
+    async fn call(
+        &self,
+        endpoint: Endpoint,
+        domains: &[Domain],
+        range: WindowRange,
+        shift: DateShift,
+    ) -> Result<Answer, Failure> {
+        let signed_at = self.clock.now();
+        let date = signature::date(signed_at, self.api.time_zone, shift);
+        let signature = signature::signature(&self.username, &self.secret_key, date);
+        let body = request::body(&self.username, &signature, domains, range, self.api.time_zone).map_err(
+            |error| {
+                stop(
+                    Reason::BadRequest,
+                    format!("the request cannot be written: {error}"),
+                )
+            },
+        )?;
+        let url = self
+            .urls
+            .get(endpoint.index())
+            .unwrap_or(&self.api.base_url)
+            .clone();
+        let mut response = self
+            .http
+            .post(url)
+            .body(body)
+            .send()
+            .await
+            .map_err(not_answered)?;
+        let code = response.status();
+        let skew = self.note_skew(response.headers());
+        let retry_after = retry_after(response.headers(), self.clock.now());
+        if code == StatusCode::TOO_MANY_REQUESTS {
+            return Err(Failure {
+                reason: Reason::Throttled,
+                disposition: Disposition::Retry { after: retry_after },
+                message: "HTTP 429: the provider throttles; lower api.max_requests_per_second or raise \
+                          poll.interval"
+                    .to_owned(),
+            });
+        }
+        let body = self.body(&mut response).await;
+        let asked = Asked {
+            domains,
+            range,
+            zone: self.api.time_zone,
+            units: self.units,
+        };
+        let decoded = match body {
+            // A failure in the reply itself says more than its HTTP status; a success does not.
+            Ok(body) if code == StatusCode::OK => decode(endpoint, &body, &asked),
+            Ok(body) => match decode(endpoint, &body, &asked) {
+                Err(error @ DecodeError::Status { .. }) => Err(error),
+                _ => return Err(http_status(code, retry_after)),
+            },
+            Err(failure) if code == StatusCode::OK => return Err(failure),
+            Err(_) => return Err(http_status(code, retry_after)),
+        };
+        decoded.map_err(|error| match error {
+            DecodeError::Status { status: 7, msg } => {
+                self.signature_refused(&signature, signed_at, shift, skew, &msg)
+            }
+            DecodeError::Status { status, msg } => self.status_failure(status, &signature, &msg),
+            DecodeError::CutOff(_) => transient(Reason::Decode, error.to_string()),
+            DecodeError::Malformed(message) => stop(Reason::Decode, message),
+        })
+    }
+
+    /// Reads a body up to `api.max_reply_bytes`, counted as expanded.
+    async fn body(&self, response: &mut reqwest::Response) -> Result<Vec<u8>, Failure> {
+        let limit = self.api.max_reply_bytes;
+        let too_large = || {
+            stop(
+                Reason::TooLarge,
+                format!(
+                    "the reply is larger than {limit} bytes: raise api.max_reply_bytes, or lower the account's \
+                     batch size or poll.window"
+                ),
+            )
+        };
+        let announced = response
+            .content_length()
+            .and_then(|length| usize::try_from(length).ok())
+            .unwrap_or(0);
+        if announced > limit {
+            return Err(too_large());
+        }
+        let mut body = Vec::with_capacity(announced);
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() > limit => return Err(too_large()),
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => return Ok(body),
+                Err(error) => {
+                    let message = format!("the reply's body broke off: {}", chain(&error.without_url()));
+                    return Err(transient(Reason::Decode, message));
+                }
+            }
+        }
+    }
+
+    /// How far the provider's clock is ahead of ours, in seconds, by the reply's `Date`.
+    fn note_skew(&self, headers: &HeaderMap) -> Option<i64> {
+        let date = http_date(headers.get(DATE)?)?;
+        let skew = date.signed_duration_since(self.clock.now());
+        self.observer.clock_skew(skew);
+        Some(skew.num_seconds())
+    }
+
+    /// Status 7: near the date line another date may be meant; otherwise the clocks are compared.
+    fn signature_refused(
+        &self,
+        signature: &SecretString,
+        signed_at: DateTime<Utc>,
+        shift: DateShift,
+        skew: Option<i64>,
+        msg: &str,
+    ) -> Failure {
+        let mut failure = self.status_failure(7, signature, msg);
+        if let (DateShift::Today, Some(other)) = (shift, signature::neighbour(signed_at, self.api.time_zone))
+        {
+            failure.disposition = Disposition::SignAgain(other);
+        }
+        if let Some(seconds) = skew.filter(|seconds| seconds.abs() > NOTABLE_SKEW_SECONDS) {
+            failure.message.push_str(&format!(
+                "; likely cause: this machine's clock is {} {} the provider's",
+                humantime::format_duration(Duration::from_secs(seconds.unsigned_abs())),
+                if seconds > 0 { "behind" } else { "ahead of" },
+            ));
+        }
+        failure
+    }
+
+    fn status_failure(&self, status: i64, signature: &SecretString, msg: &str) -> Failure {
+        let meaning = status::meaning(status);
+        let mut message = format!("status {status}: {}", meaning.remedy);
+        let msg = self.without_secrets(msg, signature);
+        if !msg.is_empty() {
+            message.push_str(&format!(" (the provider says: {msg})"));
+        }
+        Failure {
+            reason: meaning.reason,
+            disposition: meaning.disposition,
+            message,
+        }
+    }
+
+    /// The provider's own words, in which it may repeat the request: the documents' return example
+    /// carries the request's signature.
+    fn without_secrets(&self, msg: &str, signature: &SecretString) -> String {
+        [signature.expose_secret(), self.secret_key.expose_secret()]
+            .iter()
+            .filter(|secret| !secret.is_empty())
+            .fold(msg.to_owned(), |text, secret| text.replace(*secret, "***"))
+    }
+}
+
+fn url(base: &Url, endpoint: Endpoint) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!(
+        "{}/{}",
+        base.path().trim_end_matches('/'),
+        request::path(endpoint)
+    ));
+    url
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url
+        .host_str()
+        .unwrap_or_default()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+fn transient(reason: Reason, message: String) -> Failure {
+    Failure {
+        reason,
+        disposition: Disposition::Retry { after: None },
+        message,
+    }
+}
+
+fn stop(reason: Reason, message: String) -> Failure {
+    Failure {
+        reason,
+        disposition: Disposition::Stop,
+        message,
+    }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "it is the argument of map_err")]
+fn not_answered(error: reqwest::Error) -> Failure {
+    let what = if error.is_connect() {
+        "cannot connect"
+    } else {
+        "the connection ended before a reply"
+    };
+    transient(
+        Reason::Connect,
+        format!("{what}: {}", chain(&error.without_url())),
+    )
+}
+
+fn http_status(code: StatusCode, retry_after: Option<Duration>) -> Failure {
+    let again = code.is_server_error() || code == StatusCode::REQUEST_TIMEOUT;
+    let remedy = if again {
+        "a fault at the provider; it is asked again"
+    } else if code.is_redirection() {
+        "redirects are not followed: check api.base_url"
+    } else {
+        "check api.base_url"
+    };
+    Failure {
+        reason: Reason::HttpStatus,
+        disposition: if again {
+            Disposition::Retry { after: retry_after }
+        } else {
+            Disposition::Stop
+        },
+        message: format!("HTTP {}: {remedy}", code.as_u16()),
+    }
+}
+
+/// `Retry-After`, in seconds or as a date (RFC 9110, section 10.2.3).
+fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?;
+    let seconds = value
+        .to_str()
+        .ok()?
+        .trim()
+        .parse::<u64>()
+        .ok()
+        .map(Duration::from_secs);
+    seconds
+        .or_else(|| {
+            Some(
+                http_date(value)?
+                    .signed_duration_since(now)
+                    .to_std()
+                    .unwrap_or_default(),
+            )
+        })
+        .map(|wait| wait.min(LONGEST_RETRY_AFTER))
+}
+
+fn http_date(value: &HeaderValue) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_rfc2822(value.to_str().ok()?.trim())
+        .ok()
+        .map(|date| date.to_utc())
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}

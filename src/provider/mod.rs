@@ -1,0 +1,17 @@
+//! The provider's dialect: how its Open API is asked and what its replies mean. Nothing outside
+//! this folder knows it.
+//!
+//! Source of every fact: the two documents of the provider, "Query Domain Name Bandwidth Flow"
+//! (`bandwidth_flow`) and "Back-to-origin Bandwidth Statistics" (`origin_ratio`).
+
+mod bandwidth_flow;
+mod client;
+mod decode;
+mod origin_ratio;
+mod request;
+mod signature;
+mod status;
+mod wire;
+
+pub use client::{Client, ClientError};
+pub use decode::{Asked, DecodeError, decode};

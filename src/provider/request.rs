@@ -1,0 +1,75 @@
+//! The body of a call.
+
+use chrono::FixedOffset;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+
+use crate::model::{Domain, Endpoint, Window, WindowRange};
+
+/// The path below the base URL. The blank in the document's `/api/live/ bandwidth_flow` is an error
+/// of its print.
+pub(super) const fn path(endpoint: Endpoint) -> &'static str {
+    match endpoint {
+        Endpoint::BandwidthFlow => "api/live/bandwidth_flow",
+        Endpoint::OriginRatio => "api/origin_ratio",
+    }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    username: &'a str,
+    signature: &'a str,
+    domain: String,
+    start_time: String,
+    end_time: String,
+}
+
+/// The JSON body, one object. Several domains are joined by commas (`origin_ratio`, section 2).
+pub(super) fn body(
+    username: &str,
+    signature: &SecretString,
+    domains: &[Domain],
+    range: WindowRange,
+    zone: FixedOffset,
+) -> Result<Vec<u8>, serde_json::Error> {
+    let domains: Vec<_> = domains.iter().map(Domain::as_str).collect();
+    serde_json::to_vec(&Body {
+        username,
+        signature: signature.expose_secret(),
+        domain: domains.join(","),
+        start_time: time(range.first, zone),
+        end_time: time(range.last, zone),
+    })
+}
+
+/// `yyyy-mm-dd hh:mi` in the provider's zone (both documents, section 2).
+fn time(window: Window, zone: FixedOffset) -> String {
+    window
+        .end()
+        .with_timezone(&zone)
+        .format("%Y-%m-%d %H:%M")
+        .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_body_is_the_documented_object() {
+        let window = |text: &str| {
+            Window::ending_at(text.parse::<chrono::DateTime<chrono::Utc>>().unwrap().timestamp()).unwrap()
+        };
+        let range = WindowRange {
+            first: window("2016-12-13T23:00:00Z"),
+            last: window("2016-12-14T04:55:00Z"),
+        };
+        let domains = ["www.a.com", "www.b.com"].map(|name| Domain::parse(name).unwrap());
+        let zone = FixedOffset::east_opt(8 * 3600).unwrap();
+        let body = body("test_user", &"0123abcd".into(), &domains, range, zone).unwrap();
+        assert_eq!(
+            String::from_utf8(body).unwrap(),
+            r#"{"username":"test_user","signature":"0123abcd","domain":"www.a.com,www.b.com","start_time":"2016-12-14 07:00","end_time":"2016-12-14 12:55"}"#
+        );
+    }
+}
