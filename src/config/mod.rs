@@ -1,6 +1,24 @@
 //! The validated configuration: what holds here has been checked, with every problem reported at
 //! once. The shape of the file is in `config/exporter.yaml`.
 
+mod accounts;
+mod environment;
+mod file;
+mod keys;
+mod load;
+mod parse;
+mod problems;
+mod secret;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+pub use environment::{Environment, PREFIX};
+pub use load::load;
+pub use problems::{Problem, Problems};
+pub use summary::Summary;
+
 use std::time::Duration;
 
 use chrono::FixedOffset;

@@ -1,0 +1,211 @@
+//! From a path to the tree of its YAML, with the environment laid over it.
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use config::{ConfigError, FileFormat, Map, Source, Value, ValueKind};
+
+use super::environment::{Environment, Override};
+use super::keys::children;
+use super::problems::{Problem, Problems};
+
+/// The largest configuration file that is read: some hundred thousand domains.
+const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Reads a file and lays the environment over it. Values from the environment carry the variable's
+/// name as their origin, values from the file carry none.
+pub(super) fn read(path: &Path, place: &str, environment: &Environment) -> Result<Tree, Problems> {
+    let text = read_text(path, place)?;
+    check_indentation(&text, place)?;
+    if is_blank(&text) {
+        return Err(Problem::whole(place, "is empty; list at least one account under accounts:").into());
+    }
+    let file = config::File::from_str(&text, FileFormat::Yaml)
+        .collect()
+        .map_err(|error| Problems::from(explain(&error, place)))?;
+    let mut problems = Vec::new();
+    let overrides = environment.overrides(&file, &mut problems);
+    let merged = overlay(&file, &overrides).map_err(|error| Problems::from(explain(&error, place)))?;
+    Ok(Tree {
+        file: Value::from(file),
+        merged,
+        problems,
+    })
+}
+
+/// A configuration that could be read, and the variables that could not be applied to it. It has no
+/// `Debug`: it holds secrets.
+pub(super) struct Tree {
+    /// The file alone.
+    pub(super) file: Value,
+    /// The file's known sections under the overrides of the environment.
+    pub(super) merged: Value,
+    /// What is wrong with the variables.
+    pub(super) problems: Vec<Problem>,
+}
+
+/// Lays the overrides over the known sections of the file. An unknown root key stays out: the crate
+/// would take `api.timeout` or `accounts[9999999]` for a path and follow it.
+fn overlay(file: &Map<String, Value>, overrides: &[Override]) -> Result<Value, ConfigError> {
+    let mut builder = config::Config::builder();
+    for section in children("") {
+        if let Some(value) = file.get(section) {
+            builder = builder.set_default(section, value.clone())?;
+        }
+    }
+    for setting in overrides {
+        let value = Value::new(Some(&setting.variable), setting.value.clone());
+        builder = builder.set_override(setting.path(), value)?;
+    }
+    Ok(builder.build()?.cache)
+}
+
+fn read_text(path: &Path, place: &str) -> Result<String, Problem> {
+    let refuse = |error: io::Error| {
+        let text = match error.kind() {
+            io::ErrorKind::NotFound => "does not exist; name the file with --config.file".to_owned(),
+            io::ErrorKind::PermissionDenied => {
+                "may not be read; give the exporter's user the right to read it".to_owned()
+            }
+            io::ErrorKind::IsADirectory => "is a directory; name a file in it with --config.file".to_owned(),
+            _ => format!("cannot be read ({error}); name another file with --config.file"),
+        };
+        Problem::whole(place, text)
+    };
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(refuse)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_FILE_BYTES) {
+        return Err(Problem::whole(
+            place,
+            "is larger than 16 MiB; name the right file with --config.file",
+        ));
+    }
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(text.to_owned()),
+        Err(error) => {
+            let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+            Err(Problem::at(
+                place,
+                format!("line {line}"),
+                "is not UTF-8; save the file as UTF-8",
+            ))
+        }
+    }
+}
+
+/// YAML forbids tabs as indentation; its parser's words for it differ from place to place.
+fn check_indentation(text: &str, place: &str) -> Result<(), Problems> {
+    let problems: Vec<Problem> = text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| {
+            let content = line.trim_start();
+            let indentation = line.strip_suffix(content).unwrap_or_default();
+            !content.is_empty() && !content.starts_with('#') && indentation.contains('\t')
+        })
+        .map(|(index, _)| {
+            let line = format!("line {}", index + 1);
+            Problem::at(
+                place,
+                line,
+                "is indented with a tab; use blanks, two for each level",
+            )
+        })
+        .collect();
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(problems.into())
+    }
+}
+
+fn is_blank(text: &str) -> bool {
+    text.lines()
+        .map(str::trim)
+        .all(|line| line.is_empty() || line.starts_with('#') || line == "---" || line == "...")
+}
+
+/// The parser's complaint in our words, with its line. Its own text is passed on only where it is
+/// one of the scanner's fixed sentences: elsewhere it may quote the file, and so a secret.
+fn explain(error: &ConfigError, place: &str) -> Problem {
+    let cause: &dyn Error = match error {
+        ConfigError::FileParse { cause, .. } => cause.as_ref(),
+        other => other,
+    };
+    let cause = cause.to_string();
+    if let Some((what, line)) = scanner_complaint(&cause) {
+        let line = format!("line {line}");
+        return match what.strip_suffix(": duplicated key in mapping") {
+            Some(key) => Problem::at(
+                place,
+                line,
+                format!(
+                    "gives {} a second time in one section; remove one",
+                    quoted_part(key)
+                ),
+            ),
+            None => Problem::at(
+                place,
+                line,
+                format!(
+                    "is no valid YAML ({what}); compare its indentation with the lines above, two blanks for \
+                     each level, and write a blank after every colon and hyphen"
+                ),
+            ),
+        };
+    }
+    let text = if cause.contains("YAML documents") {
+        "holds several YAML documents; remove the lines --- between them"
+    } else if cause.contains("floating point") {
+        "holds a number such as .inf or .nan; write an ordinary number"
+    } else if cause.contains("hash key") {
+        "uses a list or a mapping as a key; write plain words before the colons"
+    } else if cause.contains("expected a map") {
+        "is not a mapping; it needs the key accounts: at the start of a line"
+    } else {
+        "cannot be understood; compare it with the sample config/exporter.yaml"
+    };
+    Problem::whole(place, text)
+}
+
+/// Splits `WHAT at byte 12 line 3 column 4`.
+fn scanner_complaint(cause: &str) -> Option<(&str, usize)> {
+    let (what, position) = cause.rsplit_once(" at byte ")?;
+    let (_, rest) = position.split_once(" line ")?;
+    let (line, _) = rest.split_once(" column ")?;
+    // "while parsing a block mapping, did not find …": only the second half means something here.
+    let what = match what.split_once(", ") {
+        Some((context, complaint)) if context.starts_with("while ") => complaint,
+        _ => what,
+    };
+    Some((what, line.parse().ok()?))
+}
+
+/// `String("timeout")` without its wrapping; anything else is called "a key".
+fn quoted_part(key: &str) -> &str {
+    key.strip_prefix("String(\"")
+        .and_then(|rest| rest.strip_suffix("\")"))
+        .unwrap_or("a key")
+}
+
+/// The word for what a value is.
+pub(super) const fn kind_of(kind: &ValueKind) -> &'static str {
+    match kind {
+        ValueKind::Nil => "empty",
+        ValueKind::Boolean(_) => "a boolean",
+        ValueKind::I64(_)
+        | ValueKind::I128(_)
+        | ValueKind::U64(_)
+        | ValueKind::U128(_)
+        | ValueKind::Float(_) => "a number",
+        ValueKind::String(_) => "a text",
+        ValueKind::Table(_) => "a mapping",
+        ValueKind::Array(_) => "a list",
+    }
+}

@@ -1,0 +1,119 @@
+//! From a file and an environment to a configuration, or to every problem of both at once.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::accounts::accounts;
+use super::environment::Environment;
+use super::file;
+use super::parse::{base_url, boolean, bytes, duration, integer, is_loopback, rate, show, time_zone};
+use super::problems::Problems;
+use super::walk::{Node, Walk};
+use super::{Api, Config, Poll};
+
+/// One window of the provider's data.
+const WINDOW_LENGTH: Duration = Duration::from_secs(5 * 60);
+/// The provider answers for 7 days at most at `origin_ratio`.
+const MAX_WINDOW: Duration = Duration::from_secs(7 * 24 * 3600);
+/// A poll below a second would ask hundreds of times for each window.
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
+/// A poll less often than daily is taken for a slip of the pen.
+const MAX_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+/// "Over 0" in the unit that durations are written in.
+const MIN_TIMEOUT: Duration = Duration::from_millis(1);
+/// A request that takes longer outlives its window.
+const MAX_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+const MAX_CONCURRENCY: usize = 1024;
+const MAX_REQUESTS_PER_SECOND: f64 = 100_000.0;
+const MAX_REPLY_BYTES: usize = 1024 * 1024 * 1024;
+
+/// Reads and checks a configuration file (YAML) under the overrides of the environment
+/// (`JDCLOUD_CDN_EXPORTER__API__TIMEOUT=5s`), and reads the secrets that it points to.
+///
+/// # Errors
+/// Every problem at once, each with its place, key and remedy, and without secrets.
+pub fn load(path: &Path, environment: &Environment) -> Result<Config, Problems> {
+    let place = path.display().to_string();
+    let tree = file::read(path, &place, environment)?;
+    let mut walk = Walk::new(&place, tree.problems);
+    walk.section(&Node::root(&tree.file), "write the keys api, poll and accounts");
+    let root = Node::root(&tree.merged);
+    let api = api(&mut walk, &root.child("api"));
+    let poll = poll(&mut walk, &root.child("poll"));
+    let accounts = accounts(&mut walk, &root, environment);
+    let problems = walk.into_problems();
+    match (api, poll, accounts) {
+        (Some(api), Some(poll), Some(accounts)) if problems.is_empty() => Ok(Config { api, poll, accounts }),
+        _ => Err(problems.into()),
+    }
+}
+
+fn api(walk: &mut Walk<'_>, section: &Node<'_>) -> Option<Api> {
+    if !walk.section(section, "write its keys below it, indented by two blanks") {
+        return None;
+    }
+    let base_url = walk.setting(section, "base_url", base_url);
+    let timeout = walk.setting(section, "timeout", duration(MIN_TIMEOUT, MAX_TIMEOUT));
+    let max_concurrency = walk.setting(section, "max_concurrency", integer(1..=MAX_CONCURRENCY));
+    let max_requests_per_second =
+        walk.setting(section, "max_requests_per_second", rate(MAX_REQUESTS_PER_SECOND));
+    let max_reply_bytes = walk.setting(section, "max_reply_bytes", bytes(1..=MAX_REPLY_BYTES));
+    let time_zone = walk.setting(section, "time_zone", time_zone);
+    let allow_plain_http = walk.setting(section, "allow_plain_http", boolean);
+    if let (Some(url), Some(false)) = (&base_url, allow_plain_http)
+        && url.scheme() == "http"
+        && !is_loopback(url)
+    {
+        walk.problem(
+            &section.child("base_url"),
+            "sends the signature, which is valid for a day, in the clear; write https://, or set \
+             api.allow_plain_http: true",
+        );
+    }
+    Some(Api {
+        base_url: base_url?,
+        allow_plain_http: allow_plain_http?,
+        timeout: timeout?,
+        max_concurrency: max_concurrency?,
+        max_requests_per_second: max_requests_per_second?,
+        max_reply_bytes: max_reply_bytes?,
+        time_zone: time_zone?,
+    })
+}
+
+fn poll(walk: &mut Walk<'_>, section: &Node<'_>) -> Option<Poll> {
+    if !walk.section(section, "write its keys below it, indented by two blanks") {
+        return None;
+    }
+    let interval = walk.setting(section, "interval", duration(MIN_INTERVAL, MAX_INTERVAL));
+    let window = walk.setting(section, "window", duration(WINDOW_LENGTH, MAX_WINDOW));
+    let settle = walk.setting(section, "settle", duration(Duration::ZERO, MAX_WINDOW));
+    let stale_after = walk.setting(section, "stale_after", duration(WINDOW_LENGTH, MAX_WINDOW));
+    if let (Some(window), Some(settle)) = (window, settle)
+        && window < settle + WINDOW_LENGTH
+    {
+        let text = format!(
+            "is {}, too short to hold a settled window; it must be at least poll.settle + 5m = {}",
+            show(window),
+            show(settle + WINDOW_LENGTH)
+        );
+        walk.problem(&section.child("window"), text);
+    }
+    if let (Some(stale_after), Some(settle)) = (stale_after, settle)
+        && stale_after <= settle + WINDOW_LENGTH
+    {
+        let text = format!(
+            "is {}, so that values would vanish before the next window settles; it must exceed poll.settle + \
+             5m = {}",
+            show(stale_after),
+            show(settle + WINDOW_LENGTH)
+        );
+        walk.problem(&section.child("stale_after"), text);
+    }
+    Some(Poll {
+        interval: interval?,
+        window: window?,
+        settle: settle?,
+        stale_after: stale_after?,
+    })
+}

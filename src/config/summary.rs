@@ -1,0 +1,85 @@
+//! What `--config.check` prints about a valid configuration: sizes, call rates and rules, no secrets.
+
+use std::fmt;
+
+use crate::model::{Endpoint, Units};
+
+use super::parse::show;
+use super::{Account, Config};
+
+/// Displays a configuration for people, in a few lines without a final line break.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary<'a>(pub &'a Config);
+
+impl Summary<'_> {
+    fn calls_per_minute(&self, calls: usize) -> f64 {
+        // No list of domains is long enough to lose digits here.
+        let calls = u32::try_from(calls).unwrap_or(u32::MAX);
+        f64::from(calls) * 60.0 / self.0.poll.interval.as_secs_f64()
+    }
+}
+
+/// The calls that one poll of all domains takes.
+fn calls_per_poll(account: &Account) -> usize {
+    Endpoint::ALL
+        .into_iter()
+        .map(|endpoint| {
+            let domains = account.domains_of(endpoint).count();
+            domains.div_ceil(account.batch(endpoint).max(1))
+        })
+        .sum()
+}
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Config { api, poll, accounts } = self.0;
+        let domains: usize = accounts.iter().map(|account| account.domains.len()).sum();
+        let calls: usize = accounts.iter().map(calls_per_poll).sum();
+        writeln!(
+            f,
+            "accounts: {}, domains: {domains}, calls per minute: {:.1}",
+            accounts.len(),
+            self.calls_per_minute(calls)
+        )?;
+        for account in accounts {
+            let units = match account.units {
+                Units::Decimal => "decimal",
+                Units::Binary => "binary",
+            };
+            let calls_per_minute = self.calls_per_minute(calls_per_poll(account));
+            write!(f, "  {}:", account.name.as_str().escape_debug())?;
+            for endpoint in Endpoint::ALL {
+                let domains = account.domains_of(endpoint).count();
+                let batch = account.batch(endpoint);
+                write!(f, " {endpoint} of {domains} domains by {batch},")?;
+            }
+            writeln!(f, " {units} units, {calls_per_minute:.1} calls per minute")?;
+            if calls_per_minute > api.max_requests_per_second * 60.0 {
+                writeln!(
+                    f,
+                    "    this is over max_requests_per_second: polls will take longer than poll.interval"
+                )?;
+            }
+        }
+        writeln!(
+            f,
+            "provider: {}, time zone {}; for each account at most {} requests at once and {} per second; a request \
+             may take {} and its reply {} bytes",
+            api.base_url,
+            api.time_zone,
+            api.max_concurrency,
+            api.max_requests_per_second,
+            show(api.timeout),
+            api.max_reply_bytes
+        )?;
+        write!(
+            f,
+            "polls: every {}, the last {} each time; a window is shown once it is {} old and vanishes when it is \
+             {} old",
+            show(poll.interval),
+            show(poll.window),
+            show(poll.settle),
+            show(poll.stale_after)
+        )
+    }
+}
