@@ -1,21 +1,17 @@
 //! From a snapshot to the text that Prometheus scrapes.
+//!
+//! `families` names every domain metric, `encode` knows the two formats, `domains` joins them;
+//! `self_metrics` keeps the exporter's own numbers; `gzip` and `page` make the bytes that go out.
 
-/// The two exposition formats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Format {
-    /// Prometheus text format 0.0.4.
-    Text,
-    /// OpenMetrics 1.0.
-    OpenMetrics,
-}
+pub mod domains;
+pub mod encode;
+pub mod families;
+mod format;
+mod gzip;
+pub mod page;
+pub mod self_metrics;
 
-impl Format {
-    /// The `Content-Type` header.
-    #[must_use]
-    pub const fn content_type(self) -> &'static str {
-        match self {
-            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
-            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        }
-    }
-}
+pub use domains::render_domains;
+pub use format::Format;
+pub use page::{Exposition, Page, PageError};
+pub use self_metrics::{BuildInfo, SelfMetrics};

@@ -1,0 +1,183 @@
+//! Writes the metrics of all domains as one snapshot shows them at one instant.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::exposition::Format;
+use crate::exposition::encode::{Kind, Number, header, label_value, sample};
+use crate::exposition::families::{FAMILIES, Family, Source};
+use crate::model::{Endpoint, Entry, Field, Selected, Snapshot, VisibilityRule, Window};
+
+/// What one domain shows at one endpoint; chosen once, so that all families agree.
+#[derive(Clone, Copy, Default)]
+struct Shown {
+    selected: Option<Selected>,
+    /// `None` where the domain is not read through the endpoint.
+    up: Option<bool>,
+}
+
+impl Shown {
+    fn window_end(&self) -> Option<i64> {
+        Some(self.selected?.window.end_seconds())
+    }
+
+    fn up(&self) -> Option<i64> {
+        self.up.map(i64::from)
+    }
+}
+
+type Row = [Shown; Endpoint::ALL.len()];
+type Entries = [Arc<Entry>];
+
+/// Writes every family that has a sample, and returns the next instant at which the text changes
+/// by itself: until then it need not be written again for the same snapshot.
+///
+/// # Errors
+/// Those of `out`.
+pub fn render_domains(
+    snapshot: &Snapshot,
+    now: DateTime<Utc>,
+    format: Format,
+    out: &mut impl Write,
+) -> io::Result<Option<DateTime<Utc>>> {
+    let rule = &snapshot.rule;
+    let mut missing = [0_usize; Endpoint::ALL.len()];
+    let mut next_change = None;
+    let rows: Vec<Row> = snapshot
+        .entries
+        .iter()
+        .map(|entry| {
+            let mut row = Row::default();
+            for ((shown, missing), track) in row.iter_mut().zip(&mut missing).zip(&entry.tracks) {
+                let Some(track) = track else { continue };
+                shown.selected = track.selected(rule, now);
+                shown.up = Some(track.is_up(rule, now));
+                *missing += track.missing(rule, now);
+                let track_changes = track.next_change(rule, now);
+                let missing_changes = track.series.newest().and_then(|_| settled_changes(rule, now));
+                next_change = [next_change, track_changes, missing_changes]
+                    .into_iter()
+                    .flatten()
+                    .min();
+            }
+            row
+        })
+        .collect();
+
+    let mut page = Writer {
+        format,
+        out,
+        number: Number::new(),
+    };
+    for family in &FAMILIES {
+        match family.source {
+            Source::Field(field) => page.field(family, field, &snapshot.entries, &rows)?,
+            Source::WindowEnd => page.by_endpoint(family, &snapshot.entries, &rows, Shown::window_end)?,
+            Source::Up => page.by_endpoint(family, &snapshot.entries, &rows, Shown::up)?,
+            Source::Account => page.accounts(family, &snapshot.entries)?,
+            Source::Missing => page.missing(family, missing)?,
+        }
+    }
+    Ok(next_change)
+}
+
+/// The next instant at which [`VisibilityRule::settled`] is another range: one more window settles,
+/// or the oldest leaves the horizon.
+fn settled_changes(rule: &VisibilityRule, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    [rule.settle, rule.horizon]
+        .into_iter()
+        .filter_map(|lag| {
+            let behind = now.checked_sub_signed(lag)?;
+            Window::newest_ended(behind).plus(1).end().checked_add_signed(lag)
+        })
+        .min()
+}
+
+/// Writes families line by line. Domain and endpoint names need no escaping: both are checked.
+struct Writer<'a, W> {
+    format: Format,
+    out: &'a mut W,
+    number: Number,
+}
+
+impl<W: Write> Writer<'_, W> {
+    fn field(&mut self, family: &Family, field: Field, entries: &Entries, rows: &[Row]) -> io::Result<()> {
+        let place = field.endpoint().index();
+        let samples = entries.iter().zip(rows).filter_map(|(entry, row)| {
+            let value = row.get(place)?.selected?.values.get(field)?;
+            Some((entry, value))
+        });
+        let prefix = prefix(family);
+        for (n, (entry, value)) in samples.enumerate() {
+            self.header_before(n, family)?;
+            self.out.write_all(prefix.as_bytes())?;
+            self.out.write_all(entry.domain.as_str().as_bytes())?;
+            self.out.write_all(b"\"} ")?;
+            self.out.write_all(self.number.value(value).as_bytes())?;
+            self.out.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+
+    /// A sample for each domain and endpoint of which `value` makes a whole number.
+    fn by_endpoint(
+        &mut self,
+        family: &Family,
+        entries: &Entries,
+        rows: &[Row],
+        value: fn(&Shown) -> Option<i64>,
+    ) -> io::Result<()> {
+        let prefix = prefix(family);
+        let endings = Endpoint::ALL.map(|endpoint| format!("\",endpoint=\"{endpoint}\"}} "));
+        let samples = entries.iter().zip(rows).flat_map(|(entry, row)| {
+            let lines = row.iter().zip(&endings);
+            lines.filter_map(move |(shown, ending)| Some((entry, ending, value(shown)?)))
+        });
+        for (n, (entry, ending, value)) in samples.enumerate() {
+            self.header_before(n, family)?;
+            self.out.write_all(prefix.as_bytes())?;
+            self.out.write_all(entry.domain.as_str().as_bytes())?;
+            self.out.write_all(ending.as_bytes())?;
+            self.out.write_all(self.number.integer(value).as_bytes())?;
+            self.out.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+
+    fn accounts(&mut self, family: &Family, entries: &Entries) -> io::Result<()> {
+        let prefix = prefix(family);
+        for (n, entry) in entries.iter().enumerate() {
+            self.header_before(n, family)?;
+            self.out.write_all(prefix.as_bytes())?;
+            self.out.write_all(entry.domain.as_str().as_bytes())?;
+            self.out.write_all(b"\",account=\"")?;
+            label_value(self.out, entry.account.as_str())?;
+            self.out.write_all(b"\"} 1\n")?;
+        }
+        Ok(())
+    }
+
+    fn missing(&mut self, family: &Family, missing: [usize; Endpoint::ALL.len()]) -> io::Result<()> {
+        header(self.out, self.format, family.name, Kind::Gauge, family.help)?;
+        for (endpoint, missing) in Endpoint::ALL.into_iter().zip(missing) {
+            let value = self.number.integer(missing);
+            sample(self.out, family.name, "", [("endpoint", endpoint.name())], value)?;
+        }
+        Ok(())
+    }
+
+    /// A family without a sample has no header either, so the header waits for the first one.
+    fn header_before(&mut self, sample: usize, family: &Family) -> io::Result<()> {
+        if sample == 0 {
+            header(self.out, self.format, family.name, Kind::Gauge, family.help)?;
+        }
+        Ok(())
+    }
+}
+
+/// What each line of a family with a `domain` label begins with.
+fn prefix(family: &Family) -> String {
+    format!("{}{{domain=\"", family.name)
+}

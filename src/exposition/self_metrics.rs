@@ -1,0 +1,347 @@
+//! The exporter's own counters, gauges and histograms: the only user of the `prometheus` crate.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::proto::{Metric, MetricFamily, MetricType};
+use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+
+use crate::exposition::Format;
+use crate::exposition::encode::{Kind, Number, header, sample};
+use crate::model::{AccountName, Endpoint, Reason, Reject, Rejects};
+use crate::observer::Observer;
+
+const PREFIX: &str = "jdcloud_cdn_exporter_";
+
+/// Seconds that one request may take; `api.timeout` is 10 s by default.
+const REQUEST_BUCKETS: [f64; 12] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
+/// Seconds that one poll with its retries may take; `poll.interval` is 60 s by default.
+const POLL_BUCKETS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+/// Seconds from the end of a window to its first sight; comparable CDNs need 5 to 15 minutes.
+const DELAY_BUCKETS: [f64; 10] = [
+    60.0, 120.0, 300.0, 450.0, 600.0, 900.0, 1_200.0, 1_800.0, 2_700.0, 3_600.0,
+];
+/// Seconds from the end of a window to a change; comparable CDNs settle within 12 hours.
+const REVISION_BUCKETS: [f64; 9] = [
+    300.0, 600.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 21_600.0, 43_200.0, 86_400.0,
+];
+
+/// What the binary was built from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BuildInfo {
+    /// The crate's version.
+    pub version: &'static str,
+    /// The commit, or `unknown`.
+    pub revision: &'static str,
+    /// The compiler's version.
+    pub rustc: &'static str,
+}
+
+/// The metrics that could not be set up: a defect of the exporter.
+#[derive(Debug, thiserror::Error)]
+#[error("the exporter's own metrics could not be set up: please report this")]
+pub struct SelfMetricsError(#[from] prometheus::Error);
+
+/// Counts what [`Observer`] is told. Gauges that no event has set yet are absent.
+pub struct SelfMetrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    request_duration: HistogramVec,
+    request_failures: IntCounterVec,
+    retries: IntCounterVec,
+    rejects: IntCounterVec,
+    request_rate: GaugeVec,
+    last_success: GaugeVec,
+    polls: IntCounterVec,
+    poll_duration: HistogramVec,
+    poll_overruns: IntCounterVec,
+    windows_revised: IntCounterVec,
+    revision_age: HistogramVec,
+    window_delay: HistogramVec,
+    clock_skew: GaugeVec,
+    reload_successful: GaugeVec,
+    reload_success: GaugeVec,
+    /// The configured accounts, once known: a poll of another that ends late leaves no series.
+    accounts: Mutex<Option<Vec<AccountName>>>,
+}
+
+impl SelfMetrics {
+    /// A registry of its own, with every closed label value at 0.
+    ///
+    /// # Errors
+    /// Two metrics have one name: a defect of the exporter.
+    pub fn new(build: BuildInfo) -> Result<Arc<Self>, SelfMetricsError> {
+        let registry = Registry::new();
+        let new = Families(&registry);
+        let metrics = Self {
+            requests: new.counter("api_requests_total", "HTTP requests to the provider that ended, retries included.", &["endpoint"])?,
+            request_duration: new.histogram("api_request_duration_seconds", "Time from sending a request to its last byte or failure.", &REQUEST_BUCKETS)?,
+            request_failures: new.counter("api_request_failures_total", "Requests that gave no usable reply, by the closed set of reasons.", &["endpoint", "reason"])?,
+            retries: new.counter("api_retries_total", "Requests that were made again within the same poll.", &["endpoint"])?,
+            rejects: new.counter("rejects_total", "Parts of otherwise good replies that were refused, by the closed set of reasons.", &["endpoint", "reason"])?,
+            request_rate: new.gauge("api_request_rate_limit_per_second", "Requests per second that the exporter allows itself at present; halved when the provider throttles.", &["account"])?,
+            last_success: new.gauge("last_success_timestamp_seconds", "Unix time of the last successful request; absent before the first.", &["account", "endpoint"])?,
+            polls: new.counter("polls_total", "Polls (the reading of one batch of domains, retries included) that ended, whatever their outcome.", &["endpoint"])?,
+            poll_duration: new.histogram("poll_duration_seconds", "Time that one poll took, retries and pauses included.", &POLL_BUCKETS)?,
+            poll_overruns: new.counter("poll_overruns_total", "Polls that were due while the previous one of the same batch was still under way.", &["endpoint"])?,
+            windows_revised: new.counter("windows_revised_total", "Settled windows of which the provider changed a value afterwards.", &["endpoint"])?,
+            revision_age: new.histogram("window_revision_age_seconds", "How long after its end a window changed, settled or not.", &REVISION_BUCKETS)?,
+            window_delay: new.histogram("window_delay_seconds", "How long after its end a window was first seen.", &DELAY_BUCKETS)?,
+            clock_skew: new.gauge("provider_clock_skew_seconds", "The provider's clock minus this machine's, from the Date header of the last reply that was compared; absent before.", &[])?,
+            reload_successful: new.gauge("config_last_reload_successful", "Whether the last attempt to load the configuration succeeded (1) or not (0).", &[])?,
+            reload_success: new.gauge("config_last_reload_success_timestamp_seconds", "Unix time of the last successful load of the configuration.", &[])?,
+            accounts: Mutex::new(None),
+            registry: registry.clone(),
+        };
+        new.gauge(
+            "build_info",
+            "What this binary was built from, always 1.",
+            &["version", "revision", "rustc"],
+        )?
+        .with_label_values(&[build.version, build.revision, build.rustc])
+        .set(1.0);
+        registry.register(Box::new(ProcessCollector::for_self()))?;
+        metrics.initialise();
+        Ok(Arc::new(metrics))
+    }
+
+    /// Makes every series whose labels are known beforehand, at 0.
+    fn initialise(&self) {
+        for endpoint in Endpoint::ALL.map(Endpoint::name) {
+            for counter in [
+                &self.requests,
+                &self.retries,
+                &self.polls,
+                &self.poll_overruns,
+                &self.windows_revised,
+            ] {
+                counter.with_label_values(&[endpoint]);
+            }
+            for histogram in [
+                &self.request_duration,
+                &self.poll_duration,
+                &self.revision_age,
+                &self.window_delay,
+            ] {
+                histogram.with_label_values(&[endpoint]);
+            }
+            for reason in Reason::ALL {
+                self.request_failures
+                    .with_label_values(&[endpoint, reason.name()]);
+            }
+            for reason in Reject::ALL {
+                self.rejects.with_label_values(&[endpoint, reason.name()]);
+            }
+        }
+    }
+
+    /// A configuration was loaded, at start or on reload.
+    pub fn reload_succeeded(&self, at: DateTime<Utc>) {
+        self.reload_successful.with_label_values::<&str>(&[]).set(1.0);
+        self.reload_success
+            .with_label_values::<&str>(&[])
+            .set(unix_seconds(at));
+    }
+
+    /// A configuration was refused.
+    pub fn reload_failed(&self) {
+        self.reload_successful.with_label_values::<&str>(&[]).set(0.0);
+    }
+
+    /// These are the configured accounts from now on: the series of others are removed and do not
+    /// come back.
+    pub fn retain_accounts(&self, configured: &[AccountName]) {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        for gauge in [&self.request_rate, &self.last_success] {
+            for metric in gauge.collect().iter().flat_map(MetricFamily::get_metric) {
+                let labels: std::collections::HashMap<_, _> =
+                    metric.get_label().iter().map(|l| (l.name(), l.value())).collect();
+                let stays = configured
+                    .iter()
+                    .any(|account| labels.get("account") == Some(&account.as_str()));
+                if !stays {
+                    // It was there a moment ago, and only this method removes.
+                    let _ = gauge.remove(&labels);
+                }
+            }
+        }
+        *accounts = Some(configured.to_vec());
+    }
+
+    /// Sets a gauge of an account unless the account has left the configuration.
+    fn set_for(&self, account: &AccountName, gauge: &GaugeVec, labels: &[&str], value: f64) {
+        let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        if accounts.as_ref().is_none_or(|known| known.contains(account)) {
+            gauge.with_label_values(labels).set(value);
+        }
+    }
+
+    /// Writes all of them, and the process's, by name.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn render(&self, format: Format, out: &mut impl Write) -> io::Result<()> {
+        let mut number = Number::new();
+        for family in self.registry.gather() {
+            let kind = match family.get_field_type() {
+                MetricType::COUNTER => Kind::Counter,
+                MetricType::HISTOGRAM => Kind::Histogram,
+                _ => Kind::Gauge,
+            };
+            header(out, format, family.name(), kind, family.help())?;
+            for metric in family.get_metric() {
+                let value = match kind {
+                    Kind::Counter => metric.get_counter().get_value(),
+                    Kind::Gauge => metric.get_gauge().get_value(),
+                    Kind::Histogram => {
+                        write_histogram(out, family.name(), metric, &mut number)?;
+                        continue;
+                    }
+                };
+                sample(out, family.name(), "", labels(metric), number.value(value))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn labels(metric: &Metric) -> impl Iterator<Item = (&str, &str)> {
+    metric
+        .get_label()
+        .iter()
+        .map(|label| (label.name(), label.value()))
+}
+
+fn write_histogram(out: &mut impl Write, name: &str, metric: &Metric, number: &mut Number) -> io::Result<()> {
+    let histogram = metric.get_histogram();
+    let count = histogram.get_sample_count();
+    let buckets = histogram.get_bucket().iter();
+    let mut bound_text = Number::new();
+    for (bound, count) in buckets
+        .map(|bucket| (bucket.upper_bound(), bucket.cumulative_count()))
+        .chain([(f64::INFINITY, count)])
+    {
+        let labels = labels(metric).chain([("le", bound_text.bound(bound))]);
+        sample(out, name, "_bucket", labels, number.integer(count))?;
+    }
+    sample(
+        out,
+        name,
+        "_sum",
+        labels(metric),
+        number.value(histogram.get_sample_sum()),
+    )?;
+    sample(out, name, "_count", labels(metric), number.integer(count))
+}
+
+/// Makes families and registers them.
+struct Families<'a>(&'a Registry);
+
+impl Families<'_> {
+    fn counter(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+        self.registered(IntCounterVec::new(Opts::new(full(name), help), labels)?)
+    }
+
+    fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {
+        self.registered(GaugeVec::new(Opts::new(full(name), help), labels)?)
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<HistogramVec> {
+        let opts = HistogramOpts::new(full(name), help).buckets(buckets.to_vec());
+        self.registered(HistogramVec::new(opts, &["endpoint"])?)
+    }
+
+    fn registered<C: Collector + Clone + 'static>(&self, collector: C) -> prometheus::Result<C> {
+        self.0.register(Box::new(collector.clone()))?;
+        Ok(collector)
+    }
+}
+
+fn full(name: &str) -> String {
+    format!("{PREFIX}{name}")
+}
+
+fn unix_seconds(at: DateTime<Utc>) -> f64 {
+    at.signed_duration_since(DateTime::UNIX_EPOCH).as_seconds_f64()
+}
+
+/// An age by two clocks that disagree may be negative; in a histogram it counts as none, since its
+/// sum must not fall.
+fn age_seconds(age: TimeDelta) -> f64 {
+    age.as_seconds_f64().max(0.0)
+}
+
+impl Observer for SelfMetrics {
+    fn request_finished(&self, endpoint: Endpoint, took: Duration, failure: Option<Reason>) {
+        self.requests.with_label_values(&[endpoint.name()]).inc();
+        self.request_duration
+            .with_label_values(&[endpoint.name()])
+            .observe(took.as_secs_f64());
+        if let Some(reason) = failure {
+            self.request_failures
+                .with_label_values(&[endpoint.name(), reason.name()])
+                .inc();
+        }
+    }
+
+    fn request_retried(&self, endpoint: Endpoint) {
+        self.retries.with_label_values(&[endpoint.name()]).inc();
+    }
+
+    fn rejected(&self, endpoint: Endpoint, rejects: Rejects) {
+        for (reason, count) in rejects.iter() {
+            self.rejects
+                .with_label_values(&[endpoint.name(), reason.name()])
+                .inc_by(count);
+        }
+    }
+
+    fn poll_finished(&self, endpoint: Endpoint, took: Duration) {
+        self.polls.with_label_values(&[endpoint.name()]).inc();
+        self.poll_duration
+            .with_label_values(&[endpoint.name()])
+            .observe(took.as_secs_f64());
+    }
+
+    fn polls_overrun(&self, endpoint: Endpoint, missed: u64) {
+        self.poll_overruns
+            .with_label_values(&[endpoint.name()])
+            .inc_by(missed);
+    }
+
+    fn succeeded(&self, account: &AccountName, endpoint: Endpoint, at: DateTime<Utc>) {
+        let labels = [account.as_str(), endpoint.name()];
+        self.set_for(account, &self.last_success, &labels, unix_seconds(at));
+    }
+
+    fn window_appeared(&self, endpoint: Endpoint, delay: TimeDelta) {
+        self.window_delay
+            .with_label_values(&[endpoint.name()])
+            .observe(age_seconds(delay));
+    }
+
+    fn window_revised(&self, endpoint: Endpoint, age: TimeDelta, settled: bool) {
+        self.revision_age
+            .with_label_values(&[endpoint.name()])
+            .observe(age_seconds(age));
+        if settled {
+            self.windows_revised.with_label_values(&[endpoint.name()]).inc();
+        }
+    }
+
+    fn request_rate(&self, account: &AccountName, per_second: f64) {
+        self.set_for(account, &self.request_rate, &[account.as_str()], per_second);
+    }
+
+    fn clock_skew(&self, skew: TimeDelta) {
+        self.clock_skew
+            .with_label_values::<&str>(&[])
+            .set(skew.as_seconds_f64());
+    }
+}

@@ -1,0 +1,148 @@
+//! Whatever the store holds, the text reads back as exactly what may be shown.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use jdcloud_cdn_exporter::exposition::{Format, render_domains};
+use jdcloud_cdn_exporter::model::{Endpoint, Field, LastPoll, Reading, Snapshot, Values, Window};
+use proptest::prelude::*;
+
+use crate::parse::parse;
+use crate::support::{entry, render, snapshot, track};
+
+const START: i64 = 1_800_000_000;
+
+/// Windows (places after the start) with their columns, and whether the last poll was usable.
+type Known = (BTreeMap<u8, [Option<f64>; 3]>, bool);
+type Domain = ([Option<Known>; 2], String);
+
+fn known() -> impl Strategy<Value = Option<Known>> {
+    let value = proptest::option::weighted(0.7, prop_oneof![Just(0.0), 0.0..1e12_f64, any::<u32>().prop_map(f64::from)]);
+    let columns = [value.clone(), value.clone(), value];
+    proptest::option::of((proptest::collection::btree_map(0_u8..24, columns, 0..8), any::<bool>()))
+}
+
+fn domains() -> impl Strategy<Value = Vec<Domain>> {
+    proptest::collection::vec(([known(), known()], ".{0,6}|[\\\\\"\n]{0,3}"), 0..5)
+}
+
+fn build(domains: &[Domain]) -> Snapshot {
+    let entries = domains.iter().enumerate().map(|(n, (known, account))| {
+        let tracks = Endpoint::ALL.map(|endpoint| {
+            let (windows, usable) = known[endpoint.index()].as_ref()?;
+            let readings: Vec<_> = windows
+                .iter()
+                .map(|(place, columns)| Reading {
+                    window: Window::ending_at(START).unwrap().plus(u32::from(*place)),
+                    values: Field::ALL
+                        .into_iter()
+                        .filter(|field| field.endpoint() == endpoint)
+                        .fold(Values::NONE, |values, field| match columns[field.column()] {
+                            Some(value) => values.with(field, value),
+                            None => values,
+                        }),
+                })
+                .collect();
+            track(endpoint, if *usable { LastPoll::Usable } else { LastPoll::Empty }, &readings)
+        });
+        entry(&format!("d{n}.example.com"), account, tracks)
+    });
+    snapshot(entries.collect())
+}
+
+/// Every sample that should be there, by arithmetic on seconds of the generated windows.
+fn expected(domains: &[Domain], now: DateTime<Utc>) -> BTreeMap<String, f64> {
+    const NAMES: [[&str; 3]; 2] = [
+        ["bandwidth_bytes_per_second", "flow_bytes", ""],
+        [
+            "edge_bandwidth_bytes_per_second",
+            "origin_bandwidth_bytes_per_second",
+            "origin_ratio",
+        ],
+    ];
+    let age = |place: u8| now - DateTime::from_timestamp(START + 300 * i64::from(place), 0).unwrap();
+    let mut samples = BTreeMap::new();
+    for (e, endpoint) in ["bandwidth_flow", "origin_ratio"].into_iter().enumerate() {
+        let width = if e == 0 { 2 } else { 3 };
+        let mut missing = 0.0;
+        for (n, (known, account)) in domains.iter().enumerate() {
+            let domain = format!("d{n}.example.com");
+            samples.insert(format!("domain_info {domain} {account}"), 1.0);
+            let Some((windows, usable)) = &known[e] else { continue };
+            let given: Vec<_> = windows
+                .iter()
+                .filter(|(_, columns)| columns[..width].iter().any(Option::is_some))
+                .collect();
+            let fresh = |place: u8| age(place) <= TimeDelta::minutes(40);
+            let up = *usable && given.last().is_some_and(|(place, _)| fresh(**place));
+            samples.insert(format!("up {domain} {endpoint}"), f64::from(u8::from(up)));
+            let settled = |place: u8| age(place) >= TimeDelta::minutes(10);
+            if let Some((place, columns)) = given.iter().rfind(|(place, _)| settled(**place))
+                && fresh(**place)
+            {
+                let end = f64::from(u32::try_from(START).unwrap()) + 300.0 * f64::from(**place);
+                samples.insert(format!("sample_timestamp_seconds {domain} {endpoint}"), end);
+                for (name, value) in NAMES[e].iter().zip(columns.iter().take(width)) {
+                    if let Some(value) = value {
+                        samples.insert(format!("{name} {domain}"), *value);
+                    }
+                }
+            }
+            if !given.is_empty() {
+                // Places before the start count as well: the horizon may reach further back.
+                missing += (-40_i64..40)
+                    .filter(|place| {
+                        let age = now - DateTime::from_timestamp(START + 300 * place, 0).unwrap();
+                        age >= TimeDelta::minutes(10)
+                            && age < TimeDelta::hours(1)
+                            && !given.iter().any(|(held, _)| i64::from(**held) == *place)
+                    })
+                    .count() as f64;
+            }
+        }
+        samples.insert(format!("exporter_windows_missing {endpoint}"), missing);
+    }
+    samples
+}
+
+fn read_back(text: &str, format: Format) -> BTreeMap<String, f64> {
+    let mut samples = BTreeMap::new();
+    for sample in parse(text, format).into_values().flat_map(|family| family.samples) {
+        let labels: Vec<_> = sample.labels.iter().map(|(_, value)| value.as_str()).collect();
+        let name = sample.name.strip_prefix("jdcloud_cdn_").unwrap();
+        let key = format!("{name} {}", labels.join(" "));
+        assert!(samples.insert(key, sample.value.parse().unwrap()).is_none());
+    }
+    samples
+}
+
+proptest! {
+    #[test]
+    fn text_reads_back_as_the_visible_snapshot(domains in domains(), millis in -3_600_000_i64..12_000_000) {
+        let now = DateTime::from_timestamp(START, 0).unwrap() + TimeDelta::milliseconds(millis);
+        let snapshot = build(&domains);
+        for format in Format::ALL {
+            prop_assert_eq!(read_back(&render(&snapshot, now, format), format), expected(&domains, now));
+        }
+    }
+
+    /// What a cache relies on.
+    #[test]
+    fn text_stays_the_same_until_the_instant_that_was_told(
+        domains in domains(),
+        millis in -3_600_000_i64..12_000_000,
+        part in 0.0..1.0_f64,
+    ) {
+        let now = DateTime::from_timestamp(START, 0).unwrap() + TimeDelta::milliseconds(millis);
+        let snapshot = build(&domains);
+        let mut first = Vec::new();
+        let until = render_domains(&snapshot, now, Format::Text, &mut first).unwrap();
+        let until = until.unwrap_or(now + TimeDelta::days(30));
+        prop_assert!(until > now);
+        let span = (until - now).num_nanoseconds().unwrap();
+        for later in [TimeDelta::nanoseconds((span as f64 * part) as i64), TimeDelta::nanoseconds(span - 1)] {
+            let text = render(&snapshot, now + later, Format::Text);
+            prop_assert_eq!(text.as_bytes(), &first[..], "after {}", later);
+        }
+    }
+}
