@@ -5,3 +5,5 @@ pub mod exposition;
 pub mod model;
 pub mod observer;
 pub mod store;
+pub mod systemd;
+pub mod web;
