@@ -8,3 +8,5 @@ pub mod plan;
 pub mod poller;
 pub mod provider;
 pub mod store;
+pub mod systemd;
+pub mod web;

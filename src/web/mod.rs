@@ -1,0 +1,25 @@
+//! The exporter's HTTP side: listening sockets, a server that a client cannot tie up, its routes,
+//! and the web configuration file with TLS and passwords.
+//!
+//! Reading order: `routes` (what is served), `negotiate` (in which form), `server` and `connection`
+//! (to how many, how long), `web_config`, `web_file`, `tls`, `auth` and `guard` (to whom).
+
+mod address;
+mod body;
+mod connection;
+mod landing;
+mod limits;
+pub mod listener;
+pub mod negotiate;
+mod registry;
+mod routes;
+mod server;
+mod web_file;
+
+pub use address::{AddressError, ListenAddress};
+pub use body::Body;
+pub use landing::{AccountStatus, EndpointStatus, Status};
+pub use limits::Limits;
+pub use routes::{Page, Routes, Site, TelemetryPath};
+pub use server::{Handler, Server};
+pub use web_file::WebFile;

@@ -1,0 +1,384 @@
+//! What is served under which path, to which methods.
+
+use std::str::FromStr;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderValue,
+    VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::{Method, Request, Response, StatusCode};
+
+use super::landing::{self, Status};
+use super::negotiate::{self, Coding};
+use super::{Body, Handler};
+use crate::exposition::Format;
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+
+/// A rendered page of metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The `Content-Type` header.
+    pub content_type: &'static str,
+    /// The `Content-Encoding` header, if it is compressed.
+    pub content_encoding: Option<&'static str>,
+    /// Sent one after the other, shared rather than copied.
+    pub parts: Vec<Bytes>,
+}
+
+/// What the routes need from the application.
+pub trait Site: Send + Sync + 'static {
+    /// The metrics as of now.
+    fn metrics(&self, format: Format, gzip: bool) -> impl Future<Output = Page> + Send;
+    /// Ok once every account and endpoint has finished a first round, otherwise what is missing.
+    ///
+    /// # Errors
+    /// One line that says what is waited for.
+    fn ready(&self) -> Result<(), String>;
+    /// For the landing page.
+    fn status(&self) -> Status;
+    /// Reads the configuration again and applies it.
+    ///
+    /// # Errors
+    /// Every problem, each naming file and key; nothing was changed then.
+    fn reload(&self) -> impl Future<Output = Result<(), Vec<String>>> + Send;
+}
+
+/// A valid `--web.telemetry-path`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TelemetryPath(String);
+
+impl TelemetryPath {
+    /// With its leading slash.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for TelemetryPath {
+    fn default() -> Self {
+        Self("/metrics".to_owned())
+    }
+}
+
+impl FromStr for TelemetryPath {
+    type Err = String;
+
+    fn from_str(path: &str) -> Result<Self, String> {
+        let problem = if !path.starts_with('/') || path.starts_with("//") {
+            "it must begin with one slash"
+        } else if path.starts_with("/-/") {
+            "/-/ is kept for health and reload"
+        } else if !path
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte))
+        {
+            "only letters, digits and / - . _ ~ can stand in it"
+        } else {
+            return Ok(Self(path.to_owned()));
+        };
+        Err(format!(
+            "telemetry path {path:?}: {problem}; for example /metrics"
+        ))
+    }
+}
+
+/// The handler behind the server.
+pub struct Routes<S> {
+    site: S,
+    telemetry_path: TelemetryPath,
+}
+
+/// What a path stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    Metrics,
+    Landing,
+    Healthy,
+    Ready,
+    Reload,
+}
+
+impl Route {
+    /// The `Allow` header.
+    const fn methods(self) -> &'static str {
+        match self {
+            // Prometheus takes both for its own reload.
+            Self::Reload => "POST, PUT",
+            _ => "GET, HEAD",
+        }
+    }
+
+    fn allows(self, method: &Method) -> bool {
+        self.methods()
+            .split(", ")
+            .any(|allowed| allowed == method.as_str())
+    }
+}
+
+impl<S: Site> Routes<S> {
+    /// Routes that serve `site`, its metrics under `telemetry_path` (which may be `/`).
+    pub const fn new(site: S, telemetry_path: TelemetryPath) -> Self {
+        Self { site, telemetry_path }
+    }
+
+    /// The response to a request, of which the body plays no part. For HEAD it is the response to
+    /// GET: the server leaves the body out but not its length.
+    pub async fn respond(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<Body> {
+        let Some(route) = self.route(path) else {
+            return plain(StatusCode::NOT_FOUND, "no such page; / has links to all\n");
+        };
+        if !route.allows(method) {
+            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
+            response
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static(route.methods()));
+            return response;
+        }
+        match route {
+            Route::Metrics => self.metrics(headers).await,
+            Route::Landing => self.landing(),
+            Route::Healthy => plain(StatusCode::OK, "jdcloud-cdn-exporter is healthy.\n"),
+            Route::Ready => match self.site.ready() {
+                Ok(()) => plain(StatusCode::OK, "jdcloud-cdn-exporter is ready.\n"),
+                Err(missing) => plain(StatusCode::SERVICE_UNAVAILABLE, format!("{missing}\n")),
+            },
+            Route::Reload => match self.site.reload().await {
+                Ok(()) => plain(StatusCode::OK, "configuration reloaded\n"),
+                Err(problems) => plain(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    format!("nothing was changed:\n{}\n", problems.join("\n")),
+                ),
+            },
+        }
+    }
+
+    fn route(&self, path: &str) -> Option<Route> {
+        match path {
+            path if path == self.telemetry_path.0 => Some(Route::Metrics),
+            "/" => Some(Route::Landing),
+            "/-/healthy" => Some(Route::Healthy),
+            "/-/ready" => Some(Route::Ready),
+            "/-/reload" => Some(Route::Reload),
+            _ => None,
+        }
+    }
+
+    async fn metrics(&self, headers: &HeaderMap) -> Response<Body> {
+        let mut response = if let Some(coding) = negotiate::coding(headers) {
+            let page = self
+                .site
+                .metrics(negotiate::format(headers), coding == Coding::Gzip)
+                .await;
+            let mut response = respond(StatusCode::OK, page.content_type, Body::new(page.parts));
+            if let Some(coding) = page.content_encoding {
+                response
+                    .headers_mut()
+                    .insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
+            }
+            response
+        } else {
+            plain(
+                StatusCode::NOT_ACCEPTABLE,
+                "Accept-Encoding leaves neither gzip nor identity\n",
+            )
+        };
+        response
+            .headers_mut()
+            .insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+        response
+    }
+
+    fn landing(&self) -> Response<Body> {
+        let html = landing::page(&self.site.status(), self.telemetry_path.as_str());
+        let mut response = respond(StatusCode::OK, "text/html; charset=utf-8", Body::from(html));
+        response.headers_mut().insert(
+            CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(
+                "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+            ),
+        );
+        response
+    }
+}
+
+impl<S: Site> Handler for Routes<S> {
+    async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+        self.respond(request.method(), request.uri().path(), request.headers())
+            .await
+    }
+}
+
+/// A page of plain text.
+pub(super) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
+    respond(status, PLAIN, Body::from(text))
+}
+
+fn respond(status: StatusCode, content_type: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::{ACCEPT, ACCEPT_ENCODING};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    struct Stub {
+        ready: bool,
+    }
+
+    impl Site for Stub {
+        async fn metrics(&self, format: Format, gzip: bool) -> Page {
+            Page {
+                content_type: format.content_type(),
+                content_encoding: gzip.then_some("gzip"),
+                parts: vec!["up 1\n".into()],
+            }
+        }
+        fn ready(&self) -> Result<(), String> {
+            if self.ready {
+                Ok(())
+            } else {
+                Err("first round under way".to_owned())
+            }
+        }
+        fn status(&self) -> Status {
+            Status::default()
+        }
+        async fn reload(&self) -> Result<(), Vec<String>> {
+            if self.ready {
+                Ok(())
+            } else {
+                Err(vec!["problem one".to_owned(), "problem two".to_owned()])
+            }
+        }
+    }
+
+    async fn ask(ready: bool, method: &str, path: &str, headers: &HeaderMap) -> (u16, HeaderMap, String) {
+        use http_body_util::BodyExt;
+        let routes = Routes::new(Stub { ready }, TelemetryPath::default());
+        let method = method.parse().unwrap();
+        let (parts, body) = routes.respond(&method, path, headers).await.into_parts();
+        let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+        (parts.status.as_u16(), parts.headers, text)
+    }
+
+    #[tokio::test]
+    async fn every_route_and_method() {
+        for (ready, method, path, status, allow) in [
+            (true, "GET", "/", 200, None),
+            (true, "HEAD", "/metrics", 200, None),
+            (true, "GET", "/-/healthy", 200, None),
+            (false, "GET", "/-/healthy", 200, None),
+            (true, "GET", "/-/ready", 200, None),
+            (false, "GET", "/-/ready", 503, None),
+            (true, "POST", "/-/reload", 200, None),
+            (true, "PUT", "/-/reload", 200, None),
+            (false, "POST", "/-/reload", 500, None),
+            (true, "GET", "/-/reload", 405, Some("POST, PUT")),
+            (true, "POST", "/metrics", 405, Some("GET, HEAD")),
+            (true, "DELETE", "/", 405, Some("GET, HEAD")),
+            (true, "OPTIONS", "/-/healthy", 405, Some("GET, HEAD")),
+            (true, "GET", "/metrics/", 404, None),
+            (true, "GET", "/favicon.ico", 404, None),
+            (true, "POST", "/nothing", 404, None),
+        ] {
+            let (got, headers, _) = ask(ready, method, path, &HeaderMap::new()).await;
+            assert_eq!(got, status, "{method} {path}");
+            assert_eq!(
+                headers.get(ALLOW).map(|value| value.to_str().unwrap()),
+                allow,
+                "{method} {path}"
+            );
+            assert_eq!(headers[CACHE_CONTROL], "no-store");
+            assert_eq!(headers[X_CONTENT_TYPE_OPTIONS], "nosniff");
+        }
+    }
+
+    #[tokio::test]
+    async fn metrics_are_negotiated() {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/openmetrics-text"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        let (status, got, body) = ask(true, "GET", "/metrics", &headers).await;
+        assert_eq!((status, body.as_str()), (200, "up 1\n"));
+        assert_eq!(
+            got[CONTENT_TYPE],
+            "application/openmetrics-text; version=1.0.0; charset=utf-8"
+        );
+        assert_eq!(got[CONTENT_ENCODING], "gzip");
+        assert_eq!(got[VARY], "Accept, Accept-Encoding");
+
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity;q=0"));
+        let (status, got, _) = ask(true, "GET", "/metrics", &headers).await;
+        assert_eq!(status, 406);
+        assert_eq!(got[VARY], "Accept, Accept-Encoding");
+    }
+
+    #[tokio::test]
+    async fn html_allows_nothing_foreign_and_reload_lists_every_problem() {
+        let (_, headers, body) = ask(true, "GET", "/", &HeaderMap::new()).await;
+        assert!(
+            headers[CONTENT_SECURITY_POLICY]
+                .to_str()
+                .unwrap()
+                .starts_with("default-src 'none'")
+        );
+        assert!(body.contains("<a href=\"/metrics\">"));
+        let (_, _, body) = ask(false, "POST", "/-/reload", &HeaderMap::new()).await;
+        assert!(body.contains("problem one\nproblem two\n"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn the_telemetry_path_may_be_the_root() {
+        let routes = Routes::new(Stub { ready: true }, "/".parse().unwrap());
+        let response = routes.respond(&Method::GET, "/", &HeaderMap::new()).await;
+        assert_eq!(
+            response.headers()[CONTENT_TYPE],
+            "text/plain; version=0.0.4; charset=utf-8"
+        );
+    }
+
+    #[test]
+    fn telemetry_paths() {
+        for path in ["/metrics", "/", "/a/b-c_d.e~f"] {
+            assert_eq!(path.parse::<TelemetryPath>().unwrap().as_str(), path);
+        }
+        for path in [
+            "",
+            "metrics",
+            "//metrics",
+            "/-/healthy",
+            "/a?b",
+            "/a b",
+            "/a%20b",
+            "/ü",
+            "/\"><script>",
+        ] {
+            assert!(
+                path.parse::<TelemetryPath>().unwrap_err().contains("/metrics"),
+                "{path}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_path_has_an_outcome(path in "/[ -~]{0,20}") {
+            let routes = Routes::new(Stub { ready: true }, TelemetryPath::default());
+            let known = ["/", "/metrics", "/-/healthy", "/-/ready", "/-/reload"].contains(&path.as_str());
+            prop_assert_eq!(routes.route(&path).is_some(), known);
+        }
+    }
+}
