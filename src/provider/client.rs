@@ -31,10 +31,14 @@ const POOL_IDLE: Duration = Duration::from_secs(55);
 #[error("the HTTP client cannot be set up; check the CA certificates of this machine")]
 pub struct ClientError(#[source] reqwest::Error);
 
+/// Connections to the provider, shared by the clients of all accounts.
+#[derive(Clone, Debug)]
+pub struct Connections(reqwest::Client);
+
 /// Asks the provider on behalf of one account.
 #[derive(Clone)]
 pub struct Client {
-    http: reqwest::Client,
+    http: Connections,
     urls: [Url; Endpoint::ALL.len()],
     api: Arc<Api>,
     username: String,
@@ -44,12 +48,14 @@ pub struct Client {
     observer: Arc<dyn Observer>,
 }
 
-impl Client {
-    /// The connections that the clients of all accounts share.
+impl Connections {
+    /// Connections to `api.base_url`; none is opened yet.
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn connections(api: &Api) -> Result<reqwest::Client, ClientError> {
+    pub fn new(api: &Api) -> Result<Self, ClientError> {
+        // The first call wins; whoever installed a provider before us chose well enough.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let builder = reqwest::Client::builder()
@@ -65,13 +71,15 @@ impl Client {
         } else {
             builder
         };
-        builder.build().map_err(ClientError)
+        builder.build().map(Self).map_err(ClientError)
     }
+}
 
+impl Client {
     /// A client of an account over shared connections.
     #[must_use]
     pub fn new(
-        http: reqwest::Client,
+        http: Connections,
         api: Arc<Api>,
         account: &Account,
         clock: Clock,
@@ -146,6 +154,7 @@ impl Client {
             .clone();
         let mut response = self
             .http
+            .0
             .post(url)
             .body(body)
             .send()

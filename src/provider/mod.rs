@@ -13,5 +13,5 @@ mod signature;
 mod status;
 mod wire;
 
-pub use client::{Client, ClientError};
+pub use client::{Client, ClientError, Connections};
 pub use decode::{Asked, DecodeError, decode};

@@ -20,6 +20,6 @@ pub use address::{AddressError, ListenAddress};
 pub use body::Body;
 pub use landing::{AccountStatus, EndpointStatus, Status};
 pub use limits::Limits;
-pub use routes::{Page, Routes, Site, TelemetryPath};
+pub use routes::{Routes, Site, TelemetryPath};
 pub use server::{Handler, Server};
 pub use web_file::WebFile;

@@ -13,25 +13,17 @@ use hyper::{Method, Request, Response, StatusCode};
 use super::landing::{self, Status};
 use super::negotiate::{self, Coding};
 use super::{Body, Handler};
-use crate::exposition::Format;
+use crate::exposition::{Format, Page, PageError};
 
 const PLAIN: &str = "text/plain; charset=utf-8";
-
-/// A rendered page of metrics.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Page {
-    /// The `Content-Type` header.
-    pub content_type: &'static str,
-    /// The `Content-Encoding` header, if it is compressed.
-    pub content_encoding: Option<&'static str>,
-    /// Sent one after the other, shared rather than copied.
-    pub parts: Vec<Bytes>,
-}
 
 /// What the routes need from the application.
 pub trait Site: Send + Sync + 'static {
     /// The metrics as of now.
-    fn metrics(&self, format: Format, gzip: bool) -> impl Future<Output = Page> + Send;
+    ///
+    /// # Errors
+    /// A defect of the exporter.
+    fn metrics(&self, format: Format, gzip: bool) -> impl Future<Output = Result<Page, PageError>> + Send;
     /// Ok once every account and endpoint has finished a first round, otherwise what is missing.
     ///
     /// # Errors
@@ -169,17 +161,11 @@ impl<S: Site> Routes<S> {
 
     async fn metrics(&self, headers: &HeaderMap) -> Response<Body> {
         let mut response = if let Some(coding) = negotiate::coding(headers) {
-            let page = self
-                .site
-                .metrics(negotiate::format(headers), coding == Coding::Gzip)
-                .await;
-            let mut response = respond(StatusCode::OK, page.content_type, Body::new(page.parts));
-            if let Some(coding) = page.content_encoding {
-                response
-                    .headers_mut()
-                    .insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
+            let gzip = coding == Coding::Gzip;
+            match self.site.metrics(negotiate::format(headers), gzip).await {
+                Ok(page) => metrics_page(page),
+                Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
             }
-            response
         } else {
             plain(
                 StatusCode::NOT_ACCEPTABLE,
@@ -212,6 +198,16 @@ impl<S: Site> Handler for Routes<S> {
     }
 }
 
+fn metrics_page(page: Page) -> Response<Body> {
+    let mut response = respond(StatusCode::OK, page.content_type, Body::new(page.parts));
+    if let Some(coding) = page.content_encoding {
+        response
+            .headers_mut()
+            .insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
+    }
+    response
+}
+
 /// A page of plain text.
 pub(super) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
     respond(status, PLAIN, Body::from(text))
@@ -239,12 +235,12 @@ mod tests {
     }
 
     impl Site for Stub {
-        async fn metrics(&self, format: Format, gzip: bool) -> Page {
-            Page {
+        async fn metrics(&self, format: Format, gzip: bool) -> Result<Page, PageError> {
+            Ok(Page {
                 content_type: format.content_type(),
                 content_encoding: gzip.then_some("gzip"),
                 parts: vec!["up 1\n".into()],
-            }
+            })
         }
         fn ready(&self) -> Result<(), String> {
             if self.ready {

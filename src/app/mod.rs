@@ -1,0 +1,100 @@
+//! The composition root: builds every part, runs them, reloads them, stops them. The only room that
+//! knows both ends of the flow.
+
+mod pollers;
+mod reload;
+mod signals;
+mod site;
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::exposition::{BuildInfo, Exposition, SelfMetrics};
+use crate::provider::ClientError;
+use crate::store::Store;
+use crate::web::{Limits, Routes, Server, TelemetryPath, WebFile};
+use crate::{build_info, systemd};
+
+use pollers::Pollers;
+use reload::Reloader;
+use signals::Hangups;
+use site::LiveSite;
+
+pub use signals::{Signals, Stop};
+
+/// Reads the configuration again: everything that is wrong with it, or the configuration.
+pub type LoadConfig = dyn Fn() -> Result<Config, Vec<String>> + Send + Sync;
+
+/// What the application is made of, besides its configuration.
+pub struct Parts {
+    /// Where to serve; bound before, so that nothing is polled when nothing could be served.
+    pub listeners: Vec<TcpListener>,
+    /// Where the metrics are.
+    pub telemetry_path: TelemetryPath,
+    /// TLS and passwords.
+    pub web_file: Option<Arc<WebFile>>,
+    /// What one client may take.
+    pub limits: Limits,
+    /// The wall clock.
+    pub clock: Clock,
+    /// For reloads.
+    pub load_config: Arc<LoadConfig>,
+}
+
+/// The application cannot start, or a part of it ended although nobody stopped it.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The exporter's own metrics could not be set up: a defect.
+    #[error("the exporter's own metrics cannot be set up")]
+    SelfMetrics(#[from] crate::exposition::SelfMetricsError),
+    /// TLS towards the provider.
+    #[error("the provider cannot be asked")]
+    Client(#[from] ClientError),
+    /// The listeners.
+    #[error("the listeners cannot be used")]
+    Serve(#[from] std::io::Error),
+    /// No half-dead exporter: the process ends, and its supervisor starts it anew.
+    #[error("{0} ended unexpectedly; this is a defect, please report it with the log")]
+    PartEnded(String),
+}
+
+/// Serves and polls until `stop` is cancelled, then drains what is under way.
+///
+/// # Errors
+/// When it cannot start, and when a part ends unexpectedly.
+pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Result<(), AppError> {
+    let Parts { listeners, telemetry_path, web_file, limits, clock, load_config } = parts;
+    let metrics = SelfMetrics::new(BuildInfo {
+        version: build_info::VERSION,
+        revision: build_info::REVISION,
+        rustc: build_info::RUSTC,
+    })?;
+    metrics.reload_succeeded(clock.now());
+    let store = Arc::new(Store::new(config.poll.visibility(), &[]));
+    let mut pollers =
+        Pollers::new(Arc::clone(&store), Arc::clone(&metrics), clock.clone(), stop.child_token());
+    let failed = pollers.failures();
+    pollers.apply(&config)?;
+    let views = pollers.views();
+    let reloader = Arc::new(Reloader::new(pollers, load_config, Arc::clone(&metrics), clock.clone()));
+    let exposition = Exposition::new(store, metrics, clock);
+    let site = LiveSite::new(exposition, views, Arc::clone(&reloader));
+    let server = Server::new(Routes::new(site, telemetry_path), limits).with_web_file(web_file);
+
+    let serving = server.serve(listeners, stop.clone());
+    let hangups = Hangups::new().each(|| reloader.reload());
+    systemd::ready();
+    let ended = tokio::select! {
+        served = serving => served.map_err(AppError::Serve),
+        part = failed.unexpected_end() => Err(AppError::PartEnded(part)),
+        () = async { tokio::join!(hangups, systemd::watchdog(stop.clone())); } => Ok(()),
+    };
+    systemd::stopping();
+    stop.cancel();
+    reloader.stop().await;
+    ended
+}

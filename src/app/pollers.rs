@@ -1,0 +1,240 @@
+//! Which pollers run, and what each of them is assigned: brings both in line with a configuration.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::FutureExt;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::config::{Account, Api, Config};
+use crate::exposition::SelfMetrics;
+use crate::model::{
+    AccountName, Answer, DateShift, Domain, Endpoint, Failure, WindowRange, stable_hash,
+};
+use crate::observer::Observer;
+use crate::poller::{self, Assignment, Lane, Progress, Surroundings, Upstream};
+use crate::provider::{Client, ClientError, Connections};
+use crate::store::{RosterEntry, Store};
+
+/// The provider's client is what the poller asks.
+impl Upstream for Client {
+    async fn read(
+        &self,
+        endpoint: Endpoint,
+        domains: &[Domain],
+        range: WindowRange,
+        shift: DateShift,
+    ) -> Result<Answer, Failure> {
+        Client::read(self, endpoint, domains, range, shift).await
+    }
+}
+
+/// The progress of every running poller, ordered by account and endpoint as in the configuration.
+pub(super) type Views = Arc<Mutex<Vec<Arc<Progress>>>>;
+
+/// Every running poller.
+pub(super) struct Pollers {
+    store: Arc<Store>,
+    metrics: Arc<SelfMetrics>,
+    clock: Clock,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    ended: watch::Sender<Option<String>>,
+    running: HashMap<(AccountName, Endpoint), Running>,
+    lanes: HashMap<AccountName, Arc<Lane>>,
+    connections: Option<(Api, Connections)>,
+    views: Views,
+}
+
+struct Running {
+    assignments: watch::Sender<Arc<Assignment<Client>>>,
+    progress: Arc<Progress>,
+    cancel: CancellationToken,
+}
+
+/// Tells when a poller ended although nobody stopped it.
+pub(super) struct Failures(watch::Receiver<Option<String>>);
+
+impl Failures {
+    /// Waits for the first one, and names it.
+    pub(super) async fn unexpected_end(mut self) -> String {
+        let part = match self.0.wait_for(Option::is_some).await {
+            Ok(part) => part.clone(),
+            Err(_) => None,
+        };
+        part.unwrap_or_else(|| "the set of pollers".to_owned())
+    }
+}
+
+impl Pollers {
+    pub(super) fn new(
+        store: Arc<Store>,
+        metrics: Arc<SelfMetrics>,
+        clock: Clock,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            store,
+            metrics,
+            clock,
+            stop,
+            tasks: TaskTracker::new(),
+            ended: watch::Sender::new(None),
+            running: HashMap::new(),
+            lanes: HashMap::new(),
+            connections: None,
+            views: Views::default(),
+        }
+    }
+
+    pub(super) fn failures(&self) -> Failures {
+        Failures(self.ended.subscribe())
+    }
+
+    pub(super) fn views(&self) -> Views {
+        Arc::clone(&self.views)
+    }
+
+    /// Stops every poller and waits until they have ended.
+    pub(super) async fn stop(&mut self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Takes over a configuration as a whole: what fails, fails before anything is changed.
+    pub(super) fn apply(&mut self, config: &Config) -> Result<(), ClientError> {
+        let api = Arc::new(config.api.clone());
+        let connections = match &self.connections {
+            Some((used, connections)) if *used == config.api => connections.clone(),
+            _ => Connections::new(&api)?,
+        };
+        self.store.reconfigure(config.poll.visibility(), &roster(config));
+        self.retain(config);
+        let mut views = Vec::new();
+        for account in &config.accounts {
+            let lane = self.lane(account, &api);
+            let observer: Arc<dyn Observer> = Arc::clone(&self.metrics) as Arc<dyn Observer>;
+            let client =
+                Client::new(connections.clone(), Arc::clone(&api), account, self.clock.clone(), observer);
+            for endpoint in Endpoint::ALL {
+                let domains: Vec<Domain> = account.domains_of(endpoint).cloned().collect();
+                if domains.is_empty() {
+                    continue;
+                }
+                let assignment = Arc::new(Assignment {
+                    account: account.name.clone(),
+                    source: source(&api, account),
+                    domains,
+                    batch: account.batch(endpoint),
+                    interval: config.poll.interval,
+                    window: config.poll.visibility().horizon,
+                    upstream: client.clone(),
+                    lane: Arc::clone(&lane),
+                });
+                views.push(self.assign(endpoint, assignment));
+            }
+        }
+        *self.views.lock().unwrap_or_else(PoisonError::into_inner) = views;
+        self.connections = Some((config.api.clone(), connections));
+        Ok(())
+    }
+
+    /// Stops the pollers, and forgets the metrics, of accounts and endpoints that left.
+    fn retain(&mut self, config: &Config) {
+        let stays = |name: &AccountName, endpoint: Endpoint| {
+            config
+                .accounts
+                .iter()
+                .any(|account| account.name == *name && account.domains_of(endpoint).next().is_some())
+        };
+        self.running.retain(|(account, endpoint), running| {
+            let stays = stays(account, *endpoint);
+            if !stays {
+                running.cancel.cancel();
+            }
+            stays
+        });
+        let names: Vec<AccountName> = config.accounts.iter().map(|account| account.name.clone()).collect();
+        self.lanes.retain(|name, _| names.contains(name));
+        self.metrics.retain_accounts(&names);
+    }
+
+    /// The account's lane; the same as before while its limits are, so that a throttled account
+    /// stays throttled through a reload.
+    fn lane(&mut self, account: &Account, api: &Api) -> Arc<Lane> {
+        let same_limits = self.connections.as_ref().is_none_or(|(used, _)| {
+            used.max_concurrency == api.max_concurrency
+                && used.max_requests_per_second.to_bits() == api.max_requests_per_second.to_bits()
+        });
+        if let Some(lane) = self.lanes.get(&account.name).filter(|_| same_limits) {
+            return Arc::clone(lane);
+        }
+        let observer: Arc<dyn Observer> = Arc::clone(&self.metrics) as Arc<dyn Observer>;
+        let lane = Arc::new(Lane::new(
+            account.name.clone(),
+            api.max_concurrency,
+            api.max_requests_per_second,
+            observer,
+        ));
+        self.lanes.insert(account.name.clone(), Arc::clone(&lane));
+        lane
+    }
+
+    /// Gives a running poller its new assignment, or starts one.
+    fn assign(&mut self, endpoint: Endpoint, assignment: Arc<Assignment<Client>>) -> Arc<Progress> {
+        let account = assignment.account.clone();
+        if let Some(running) = self.running.get(&(account.clone(), endpoint)) {
+            running.assignments.send_replace(assignment);
+            return Arc::clone(&running.progress);
+        }
+        let progress = Arc::new(Progress::new(account.clone(), endpoint));
+        let (assignments, receiver) = watch::channel(assignment);
+        let cancel = self.stop.child_token();
+        let surroundings = Surroundings {
+            store: Arc::clone(&self.store),
+            observer: Arc::clone(&self.metrics) as Arc<dyn Observer>,
+            clock: self.clock.clone(),
+        };
+        let polling = poller::run(endpoint, receiver, surroundings, Arc::clone(&progress), cancel.clone());
+        let ended = self.ended.clone();
+        let name = format!("the poller of account {account}, endpoint {endpoint},");
+        let cancelled = cancel.clone();
+        self.tasks.spawn(async move {
+            // The panic itself has been logged by the panic hook; here it ends the process.
+            let panicked = AssertUnwindSafe(polling).catch_unwind().await.is_err();
+            if panicked || !cancelled.is_cancelled() {
+                ended.send_replace(Some(name));
+            }
+        });
+        let running = Running { assignments, progress: Arc::clone(&progress), cancel };
+        self.running.insert((account, endpoint), running);
+        progress
+    }
+}
+
+fn roster(config: &Config) -> Vec<RosterEntry> {
+    config
+        .accounts
+        .iter()
+        .flat_map(|account| {
+            let source = source(&config.api, account);
+            account.domains.iter().map(move |domain| RosterEntry {
+                domain: domain.name.clone(),
+                account: account.name.clone(),
+                endpoints: domain.endpoints.clone(),
+                source,
+            })
+        })
+        .collect()
+}
+
+/// What decides whether two readings of a domain are comparable.
+fn source(api: &Api, account: &Account) -> u64 {
+    let Account { name, username, units, .. } = account;
+    stable_hash(format!("{name}\n{username}\n{units:?}\n{}\n{}", api.time_zone, api.base_url).as_bytes())
+}

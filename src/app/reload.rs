@@ -1,0 +1,65 @@
+//! Reads the configuration again and applies it whole, or changes nothing.
+
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use super::LoadConfig;
+use super::pollers::Pollers;
+use crate::clock::Clock;
+use crate::exposition::SelfMetrics;
+use crate::systemd;
+
+/// One reload at a time; others wait for their turn.
+pub(super) struct Reloader {
+    pollers: Mutex<Pollers>,
+    load: Arc<LoadConfig>,
+    metrics: Arc<SelfMetrics>,
+    clock: Clock,
+}
+
+impl Reloader {
+    pub(super) fn new(
+        pollers: Pollers,
+        load: Arc<LoadConfig>,
+        metrics: Arc<SelfMetrics>,
+        clock: Clock,
+    ) -> Self {
+        Self { pollers: Mutex::new(pollers), load, metrics, clock }
+    }
+
+    /// Every problem of the new configuration, or nothing.
+    pub(super) async fn reload(&self) -> Result<(), Vec<String>> {
+        let mut pollers = self.pollers.lock().await;
+        systemd::reloading();
+        let load = Arc::clone(&self.load);
+        // Files are read on a thread that serves and polls nothing.
+        let loaded = tokio::task::spawn_blocking(move || load()).await;
+        let applied = match loaded {
+            Ok(Ok(config)) => {
+                pollers.apply(&config).map_err(|error| vec![crate::telemetry::with_causes(&error)])
+            }
+            Ok(Err(problems)) => Err(problems),
+            Err(_) => Err(vec!["reading the configuration failed unexpectedly; see the log".to_owned()]),
+        };
+        match &applied {
+            Ok(()) => {
+                self.metrics.reload_succeeded(self.clock.now());
+                tracing::info!("configuration reloaded");
+            }
+            Err(problems) => {
+                self.metrics.reload_failed();
+                for problem in problems {
+                    tracing::error!(%problem, "configuration not reloaded, the old one stays in use");
+                }
+            }
+        }
+        systemd::ready();
+        applied
+    }
+
+    /// Stops the pollers; a reload that comes later finds them stopped.
+    pub(super) async fn stop(&self) {
+        self.pollers.lock().await.stop().await;
+    }
+}
