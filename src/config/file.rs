@@ -89,7 +89,7 @@ fn read_text(path: &Path, place: &str) -> Result<String, Problem> {
         Ok(text) => Ok(text.to_owned()),
         Err(error) => {
             let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-            let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+            let line = before.split(|byte| *byte == b'\n').count();
             Err(Problem::at(
                 place,
                 format!("line {line}"),

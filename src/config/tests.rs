@@ -300,7 +300,7 @@ fn plain_http_is_for_this_machine_unless_allowed() {
     ] {
         assert_eq!(
             problems(&with_api(&format!("base_url: {url}")), &[]),
-            [] as [&str; 0],
+            Vec::<String>::new(),
             "{url}"
         );
     }
@@ -313,7 +313,7 @@ fn plain_http_is_for_this_machine_unless_allowed() {
         ]
     );
     let allowed = with_api("base_url: http://10.0.0.1\n  allow_plain_http: true");
-    assert_eq!(problems(&allowed, &[]), [] as [&str; 0]);
+    assert_eq!(problems(&allowed, &[]), Vec::<String>::new());
 }
 
 #[test]
