@@ -1,2 +1,151 @@
-//! x
-fn main() {}
+//! Arguments, logging, exit codes; the only place that ends the process.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use tokio_util::sync::CancellationToken;
+
+use jdcloud_cdn_exporter::app::{self, LoadConfig, Parts, Signals};
+use jdcloud_cdn_exporter::cli::{Cli, Command};
+use jdcloud_cdn_exporter::clock::Clock;
+use jdcloud_cdn_exporter::config::{self, Config, Environment, Summary};
+use jdcloud_cdn_exporter::demo::Demo;
+use jdcloud_cdn_exporter::web::{Limits, listener};
+use jdcloud_cdn_exporter::{build_info, telemetry};
+
+/// The exit code of a configuration, or a command line, that cannot be used.
+const UNUSABLE: u8 = 2;
+
+/// Blocking work that is under way at the end is waited for no longer than this.
+const SHUTDOWN: Duration = Duration::from_millis(500);
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(error) = telemetry::init(cli.log.level, cli.log.format) {
+        return print_error(&error.into());
+    }
+    let outcome = match cli.command {
+        None if cli.config_check => return check(&cli),
+        None => match load(&cli) {
+            Ok(config) => exporter(&cli, config),
+            Err(problems) => return refuse(&problems),
+        },
+        Some(Command::Demo) => demo(&cli),
+    };
+    outcome.unwrap_or_else(|error| print_error(&error))
+}
+
+fn load(cli: &Cli) -> Result<Config, Vec<String>> {
+    config::load(&cli.config_file, &Environment::capture())
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+}
+
+#[allow(clippy::print_stdout, reason = "its output is the purpose of --config.check")]
+fn check(cli: &Cli) -> ExitCode {
+    match load(cli) {
+        Ok(config) => {
+            print!("{}", Summary(&config));
+            ExitCode::SUCCESS
+        }
+        Err(problems) => refuse(&problems),
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "the same words at start and from --config.check")]
+fn refuse(problems: &[String]) -> ExitCode {
+    for problem in problems {
+        eprintln!("{problem}");
+    }
+    ExitCode::from(UNUSABLE)
+}
+
+fn exporter(cli: &Cli, config: Config) -> anyhow::Result<ExitCode> {
+    let again = cli.clone();
+    let parts = parts(cli, Arc::new(move || load(&again)))?;
+    run(async |stop| Ok(app::run(config, parts, stop).await?))
+}
+
+fn demo(cli: &Cli) -> anyhow::Result<ExitCode> {
+    // What the demo serves is bound first, as it is for the real exporter.
+    let listeners = listener::bind(&cli.web.listen_addresses)?;
+    run(async |stop| {
+        let demo = Demo::start().await.context("the simulated provider cannot start")?;
+        let config = demo.config();
+        print_where_to_look(cli, &demo, &listeners);
+        let again = config.clone();
+        let parts = Parts { listeners, ..parts_without_listeners(cli, Arc::new(move || Ok(again.clone()))) };
+        app::run(config, parts, stop).await?;
+        demo.stop().await;
+        Ok(())
+    })
+}
+
+fn parts(cli: &Cli, load_config: Arc<LoadConfig>) -> anyhow::Result<Parts> {
+    let listeners = listener::bind(&cli.web.listen_addresses)?;
+    Ok(Parts { listeners, ..parts_without_listeners(cli, load_config) })
+}
+
+fn parts_without_listeners(cli: &Cli, load_config: Arc<LoadConfig>) -> Parts {
+    Parts {
+        listeners: Vec::new(),
+        telemetry_path: cli.web.telemetry_path.clone(),
+        web_file: None,
+        limits: Limits::default(),
+        clock: Clock::System,
+        load_config,
+    }
+}
+
+/// Runs until a signal asks for the end, which a second one does not wait for.
+fn run(work: impl AsyncFnOnce(CancellationToken) -> anyhow::Result<()>) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot start")?;
+    let outcome = runtime.block_on(async {
+        let mut signals = Signals::new().context("signals cannot be handled")?;
+        tracing::info!(version = build_info::VERSION, revision = build_info::REVISION, "starting");
+        let stop = CancellationToken::new();
+        let impatient = async {
+            let signal = signals.next().await;
+            tracing::info!(?signal, "stopping");
+            stop.cancel();
+            signals.next().await;
+            tracing::warn!("stopping at once");
+        };
+        tokio::select! {
+            outcome = work(stop.clone()) => outcome,
+            () = impatient => Ok(()),
+        }
+    });
+    runtime.shutdown_timeout(SHUTDOWN);
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+#[allow(clippy::print_stdout, reason = "the demo tells a person where to look")]
+fn print_where_to_look(cli: &Cli, demo: &Demo, listeners: &[std::net::TcpListener]) {
+    let scheme = if cli.web.config_file.is_some() { "http(s)" } else { "http" };
+    for address in listeners.iter().filter_map(|listener| listener.local_addr().ok()) {
+        let host = if address.ip().is_unspecified() { "localhost".to_owned() } else { address.ip().to_string() };
+        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        println!(
+            "The exporter of a simulated CDN:\n  \
+             metrics   {scheme}://{host}:{port}{path}\n  \
+             status    {scheme}://{host}:{port}/\n  \
+             provider  {provider} (simulated, {domains} domains)\n\
+             Ctrl-C ends it.",
+            port = address.port(),
+            path = cli.web.telemetry_path.as_str(),
+            provider = demo.base_url(),
+            domains = demo.domain_count(),
+        );
+    }
+}
+
+fn print_error(error: &anyhow::Error) -> ExitCode {
+    tracing::error!("{}", telemetry::chain(error.as_ref()));
+    ExitCode::FAILURE
+}

@@ -37,7 +37,7 @@ impl Reloader {
         let loaded = tokio::task::spawn_blocking(move || load()).await;
         let applied = match loaded {
             Ok(Ok(config)) => {
-                pollers.apply(&config).map_err(|error| vec![crate::telemetry::with_causes(&error)])
+                pollers.apply(&config).map_err(|error| vec![crate::telemetry::chain(&error)])
             }
             Ok(Err(problems)) => Err(problems),
             Err(_) => Err(vec!["reading the configuration failed unexpectedly; see the log".to_owned()]),

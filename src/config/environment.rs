@@ -167,19 +167,12 @@ fn exists(file: &Map<String, Value>, steps: &[Step]) -> bool {
 }
 
 fn render(steps: &[Step]) -> String {
-    let mut path = String::new();
-    for step in steps {
-        match step {
-            Step::Index(index) => path.push_str(&format!("[{index}]")),
-            Step::Key(key) => {
-                if !path.is_empty() {
-                    path.push('.');
-                }
-                path.push_str(key);
-            }
-        }
-    }
-    path
+    let parts = steps.iter().enumerate().map(|(depth, step)| match step {
+        Step::Index(index) => format!("[{index}]"),
+        Step::Key(key) if depth == 0 => key.clone(),
+        Step::Key(key) => format!(".{key}"),
+    });
+    parts.collect()
 }
 
 /// The variable for a pattern, with 0 for every list position.
@@ -216,7 +209,7 @@ mod tests {
             ("JDCLOUD_CDN_EXPORTER_SERVICE_HOST", "10.0.0.1"),
             ("PATH", "/bin"),
         ]);
-        assert_eq!(problems, [] as [&str; 0]);
+        assert_eq!(problems, Vec::<String>::new());
         assert_eq!(
             settings,
             [

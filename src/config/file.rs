@@ -89,7 +89,7 @@ fn read_text(path: &Path, place: &str) -> Result<String, Problem> {
         Ok(text) => Ok(text.to_owned()),
         Err(error) => {
             let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-            let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+            let line = before.split(|byte| *byte == b'\n').count();
             Err(Problem::at(
                 place,
                 format!("line {line}"),
@@ -99,23 +99,29 @@ fn read_text(path: &Path, place: &str) -> Result<String, Problem> {
     }
 }
 
+/// How far a line may be indented, hyphens of nested lists included. The parser follows the levels by
+/// recursion, and a configuration needs six of them.
+const MAX_INDENTATION: usize = 200;
+
 /// YAML forbids tabs as indentation; its parser's words for it differ from place to place.
 fn check_indentation(text: &str, place: &str) -> Result<(), Problems> {
     let problems: Vec<Problem> = text
         .lines()
         .enumerate()
-        .filter(|(_, line)| {
+        .filter_map(|(index, line)| {
             let content = line.trim_start();
             let indentation = line.strip_suffix(content).unwrap_or_default();
-            !content.is_empty() && !content.starts_with('#') && indentation.contains('\t')
-        })
-        .map(|(index, _)| {
-            let line = format!("line {}", index + 1);
-            Problem::at(
-                place,
-                line,
-                "is indented with a tab; use blanks, two for each level",
-            )
+            let nested = line.trim_start_matches([' ', '\t', '-', '?']);
+            let text = if content.is_empty() || content.starts_with('#') {
+                return None;
+            } else if indentation.contains('\t') {
+                "is indented with a tab; use blanks, two for each level"
+            } else if line.len() - nested.len() > MAX_INDENTATION {
+                "is indented by more than 200 columns; use two blanks for each level"
+            } else {
+                return None;
+            };
+            Some(Problem::at(place, format!("line {}", index + 1), text))
         })
         .collect();
     if problems.is_empty() {

@@ -169,7 +169,7 @@ fn spelled_duration(text: &str) -> Option<Duration> {
 /// A duration in the spelling of the file: `1h30m`.
 pub(super) fn show(duration: Duration) -> String {
     let mut rest = duration.as_millis();
-    let mut text = String::new();
+    let mut parts = Vec::new();
     for (unit, length) in [
         ("d", 86_400_000),
         ("h", 3_600_000),
@@ -178,11 +178,15 @@ pub(super) fn show(duration: Duration) -> String {
         ("ms", 1),
     ] {
         if rest >= length {
-            text.push_str(&format!("{}{unit}", rest / length));
+            parts.push(format!("{}{unit}", rest / length));
             rest %= length;
         }
     }
-    if text.is_empty() { "0s".to_owned() } else { text }
+    if parts.is_empty() {
+        "0s".to_owned()
+    } else {
+        parts.concat()
+    }
 }
 
 /// A number of bytes, bare or with `KiB`, `MiB` or `GiB`.
@@ -273,7 +277,7 @@ pub(super) fn base_url(given: Given<'_>) -> Result<Url, String> {
     Ok(url)
 }
 
-/// Whether a host is this machine: 127.0.0.0/8, ::1 or localhost.
+/// Whether a host is this machine: 127.0.0.0/8, `::1` or localhost.
 pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),

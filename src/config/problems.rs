@@ -1,6 +1,6 @@
 //! What is wrong with a configuration: every problem at once, each with its place, key and remedy.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// One problem: `FILE: key.path[0]: what is wrong; remedy`, in one line. The place is the file, or
 /// the environment variable that the value came from. No secret is ever part of it.
@@ -32,12 +32,27 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Keys are the user's own text: a line break in one must not look like a second problem.
-        write!(f, "{}: ", self.place.escape_debug())?;
+        write!(f, "{}: ", OneLine(&self.place))?;
         if let Some(key) = &self.key {
-            write!(f, "{}: ", key.escape_debug())?;
+            write!(f, "{}: ", OneLine(key))?;
         }
-        f.write_str(&self.text)
+        write!(f, "{}", OneLine(&self.text))
+    }
+}
+
+/// Keys, paths and values are the user's own text: a line break in one must not look like a second
+/// problem.
+struct OneLine<'a>(&'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| {
+            if c.is_control() {
+                write!(f, "{}", c.escape_default())
+            } else {
+                f.write_char(c)
+            }
+        })
     }
 }
 

@@ -12,7 +12,7 @@ use super::{Account, Config};
 pub struct Summary<'a>(pub &'a Config);
 
 impl Summary<'_> {
-    fn calls_per_minute(&self, calls: usize) -> f64 {
+    fn calls_per_minute(self, calls: usize) -> f64 {
         // No list of domains is long enough to lose digits here.
         let calls = u32::try_from(calls).unwrap_or(u32::MAX);
         f64::from(calls) * 60.0 / self.0.poll.interval.as_secs_f64()

@@ -300,7 +300,7 @@ fn plain_http_is_for_this_machine_unless_allowed() {
     ] {
         assert_eq!(
             problems(&with_api(&format!("base_url: {url}")), &[]),
-            [] as [&str; 0],
+            Vec::<String>::new(),
             "{url}"
         );
     }
@@ -313,7 +313,7 @@ fn plain_http_is_for_this_machine_unless_allowed() {
         ]
     );
     let allowed = with_api("base_url: http://10.0.0.1\n  allow_plain_http: true");
-    assert_eq!(problems(&allowed, &[]), [] as [&str; 0]);
+    assert_eq!(problems(&allowed, &[]), Vec::<String>::new());
 }
 
 #[test]
@@ -434,4 +434,56 @@ fn the_summary_counts_calls_by_batch_and_interval() {
          polls: every 30s, the last 1h each time; a window is shown once it is 10m old and vanishes when it is \
          40m old"
     );
+}
+
+#[test]
+fn deep_nesting_is_refused_rather_than_followed() {
+    let lists = "- ".repeat(100_000);
+    let steps: String = (0..1000).fold(String::new(), |text, depth| text + &" ".repeat(depth) + "a:\n");
+    for text in [
+        format!("{lists}x\n"),
+        format!("accounts:\n  {lists}x\n"),
+        steps,
+        "? ".repeat(100_000) + "x",
+        "[".repeat(100_000),
+        "{a: ".repeat(100_000),
+        "accounts: ".to_owned() + &"[".repeat(240) + &"]".repeat(240),
+    ] {
+        assert_ne!(problems(&text, &[]), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn line_ends_of_windows_are_taken() {
+    let config = load_text(&smallest().replace('\n', "\r\n"), &[]).unwrap();
+    assert_eq!(config.accounts[0].secret_key.expose_secret(), "0123456789abcdef");
+}
+
+proptest::proptest! {
+    /// Whatever a slip of the keyboard makes of the sample, it loads or says why, one problem a line.
+    #[test]
+    fn any_edit_of_the_sample_is_taken_or_explained(
+        edits in proptest::collection::vec(
+            (0..2048_usize, 0..40_usize, "[-\t\n\r :,#&*!|>'\"%@`?{}\\[\\]<~a0.é\u{0}\u{85}\u{2028}]{0,3}"),
+            1..4,
+        ),
+    ) {
+        let mut text: Vec<char> = sample_with_every_key()
+            .lines()
+            .filter(|line| !line.trim_start().starts_with('#'))
+            .flat_map(|line| line.chars().chain(['\n']))
+            .collect();
+        for (start, length, insertion) in edits {
+            let start = start % text.len().max(1);
+            let end = (start + length).min(text.len());
+            text.splice(start..end, insertion.chars());
+        }
+        let text: String = text.into_iter().collect();
+        if let Err(problems) = load_text(&text, &[]) {
+            proptest::prop_assert!(problems.iter().next().is_some());
+            for problem in problems.iter().map(ToString::to_string) {
+                proptest::prop_assert!(!problem.contains(char::is_control), "{problem:?}");
+            }
+        }
+    }
 }

@@ -38,6 +38,9 @@ pub trait Site: Send + Sync + 'static {
     fn reload(&self) -> impl Future<Output = Result<(), Vec<String>>> + Send;
 }
 
+/// Pages that have, or will have, a path of their own.
+const RESERVED: [&str; 3] = ["/windows", "/sd", "/api/status"];
+
 /// A valid `--web.telemetry-path`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TelemetryPath(String);
@@ -62,6 +65,8 @@ impl FromStr for TelemetryPath {
     fn from_str(path: &str) -> Result<Self, String> {
         let problem = if !path.starts_with('/') || path.starts_with("//") {
             "it must begin with one slash"
+        } else if RESERVED.contains(&path.trim_end_matches('/')) {
+            "it is the path of another page"
         } else if path.starts_with("/-/") {
             "/-/ is kept for health and reload"
         } else if !path
@@ -356,6 +361,8 @@ mod tests {
             "metrics",
             "//metrics",
             "/-/healthy",
+            "/windows",
+            "/sd/",
             "/a?b",
             "/a b",
             "/a%20b",

@@ -1,0 +1,202 @@
+//! The command line: flags with dots, as Prometheus' own programs have them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::build_info;
+use crate::web::{ListenAddress, TelemetryPath};
+
+/// Prometheus exporter for JD Cloud CDN: bandwidth, flow and origin ratio by domain.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "jdcloud-cdn-exporter", version = build_info::SUMMARY)]
+pub struct Cli {
+    /// The configuration file (YAML).
+    #[arg(
+        long = "config.file",
+        value_name = "FILE",
+        default_value = "config/exporter.yaml"
+    )]
+    pub config_file: PathBuf,
+
+    /// Check the configuration, print a summary or every problem, and exit with 0 or 2.
+    #[arg(long = "config.check")]
+    pub config_check: bool,
+
+    /// How it is served.
+    #[command(flatten)]
+    pub web: Web,
+
+    /// What it writes to standard error.
+    #[command(flatten)]
+    pub log: Log,
+
+    /// What to run instead of the exporter.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What to run instead of the exporter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Run the exporter against a simulated provider on this machine; no account is needed.
+    Demo,
+}
+
+/// How the metrics are served.
+#[derive(Args, Clone, Debug)]
+pub struct Web {
+    /// Where to listen: `:PORT` for every address, `host:port` or `[v6]:port`. May be repeated.
+    #[arg(
+        long = "web.listen-address",
+        value_name = "ADDRESS",
+        default_value = ":10530",
+        global = true
+    )]
+    pub listen_addresses: Vec<ListenAddress>,
+
+    /// The path of the metrics.
+    #[arg(
+        long = "web.telemetry-path",
+        value_name = "PATH",
+        default_value = "/metrics",
+        global = true
+    )]
+    pub telemetry_path: TelemetryPath,
+
+    /// A web configuration file: TLS, users and headers, as Prometheus' exporter-toolkit has it.
+    #[arg(
+        id = "web_config_file",
+        long = "web.config.file",
+        value_name = "FILE",
+        global = true
+    )]
+    pub config_file: Option<PathBuf>,
+}
+
+/// What is logged and how.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Log {
+    /// The least grave messages that are logged.
+    #[arg(
+        long = "log.level",
+        value_name = "LEVEL",
+        default_value = "info",
+        global = true
+    )]
+    pub level: LogLevel,
+
+    /// The format of the log on standard error.
+    #[arg(
+        long = "log.format",
+        value_name = "FORMAT",
+        default_value = "logfmt",
+        global = true
+    )]
+    pub format: LogFormat,
+}
+
+/// How grave a message must be to be logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// Everything.
+    Trace,
+    /// Each request and decision.
+    Debug,
+    /// What an operator wants to know in good times.
+    Info,
+    /// What may need a look.
+    Warn,
+    /// What needs one.
+    Error,
+}
+
+/// The shape of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// `key=value` pairs.
+    Logfmt,
+    /// One JSON object a line.
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(["jdcloud-cdn-exporter"].iter().chain(arguments))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn without_arguments_it_runs_on_the_defaults() {
+        let cli = parse(&[]).unwrap();
+        assert_eq!(cli.config_file, PathBuf::from("config/exporter.yaml"));
+        assert!(!cli.config_check);
+        assert_eq!(cli.web.listen_addresses, [":10530".parse().unwrap()]);
+        assert_eq!(cli.web.telemetry_path.as_str(), "/metrics");
+        assert_eq!(cli.web.config_file, None);
+        assert_eq!(
+            (cli.log.level, cli.log.format),
+            (LogLevel::Info, LogFormat::Logfmt)
+        );
+        assert_eq!(cli.command, None);
+    }
+
+    #[test]
+    fn flags_are_taken_before_and_after_the_subcommand() {
+        let flags = [
+            "--web.listen-address=127.0.0.1:0",
+            "--web.listen-address",
+            "[::1]:9",
+            "--web.telemetry-path=/m",
+            "--web.config.file=web.yml",
+            "--log.level=debug",
+            "--log.format=json",
+        ];
+        let before: Vec<&str> = flags.iter().copied().chain(["demo"]).collect();
+        let after: Vec<&str> = ["demo"].into_iter().chain(flags).collect();
+        for arguments in [before, after] {
+            let cli = parse(&arguments).unwrap();
+            let addresses: Vec<String> = cli.web.listen_addresses.iter().map(ToString::to_string).collect();
+            assert_eq!(addresses, ["127.0.0.1:0", "[::1]:9"]);
+            assert_eq!(cli.web.telemetry_path.as_str(), "/m");
+            assert_eq!(cli.web.config_file, Some("web.yml".into()));
+            assert_eq!(
+                (cli.log.level, cli.log.format),
+                (LogLevel::Debug, LogFormat::Json)
+            );
+            assert_eq!(cli.command, Some(Command::Demo));
+        }
+    }
+
+    #[test]
+    fn wrong_usage_exits_with_2() {
+        for arguments in [
+            &["--log.level=loud"][..],
+            &["--web.listen-address=10530"],
+            &["--web.telemetry-path=metrics"],
+            &["--config.fil=x"],
+            &["serve"],
+        ] {
+            assert_eq!(parse(arguments).unwrap_err().exit_code(), 2, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn the_version_names_the_build() {
+        let shown = parse(&["--version"]).unwrap_err();
+        assert_eq!(shown.kind(), ErrorKind::DisplayVersion);
+        let text = shown.to_string();
+        assert!(text.starts_with("jdcloud-cdn-exporter 0."), "{text}");
+        assert!(text.contains(", rustc 1."), "{text}");
+    }
+}
