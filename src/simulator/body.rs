@@ -38,7 +38,7 @@ pub(super) type Body = UnsyncBoxBody<Bytes, HangUp>;
 pub(super) const SWOLLEN_BYTES: usize = 80 << 20;
 
 /// One piece of an endless or swollen body.
-const PIECE: [u8; 64 << 10] = [b' '; 64 << 10];
+static PIECE: [u8; 64 << 10] = [b' '; 64 << 10];
 
 pub(super) fn whole(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into())

@@ -6,6 +6,9 @@ use std::process::{Command, Stdio};
 use super::*;
 use crate::simulator::options::OwnedDomain;
 
+/// Makes a good call a wrong one.
+type Change = fn(&mut Parameters);
+
 const SECRET: &str = "e7a31b1c5ea0efa9aa2f29c6559f7d61";
 /// `MD5("20161023jcloud_00" + SECRET)`, the input of both documents, section 2.
 const SIGNATURE: &str = "a35685491fd80a80b40a718c3a5c5c56";
@@ -133,40 +136,63 @@ fn a_time_in_which_no_window_ends_gives_no_window() {
 #[test]
 fn each_wrong_call_earns_its_status() {
     let (flow, ratio) = (Endpoint::BandwidthFlow, Endpoint::OriginRatio);
-    type Change = fn(&mut Parameters);
     let table: [(Endpoint, i64, Change); 21] = [
         (ratio, 2, |call| call.username.clear()),
         (ratio, 3, |call| call.signature.clear()),
         (ratio, 4, |call| call.domain.clear()),
-        (ratio, 4, |call| call.domain = "a b.com".to_owned()),
-        (ratio, 7, |call| call.signature = SIGNATURE.to_uppercase()),
+        (ratio, 4, |call| {
+            call.domain = "a b.com".to_owned();
+        }),
         (ratio, 7, |call| {
-            call.signature = "f7e472560b470a8d1892ea57626390d6".to_owned()
+            call.signature = SIGNATURE.to_uppercase();
+        }),
+        (ratio, 7, |call| {
+            call.signature = "f7e472560b470a8d1892ea57626390d6".to_owned();
         }),
         (ratio, 12, |call| call.start_time.clear()),
-        (ratio, 13, |call| call.start_time = "2016-10-23".to_owned()),
-        (ratio, 13, |call| call.start_time = "2016-10-23 7:00".to_owned()),
         (ratio, 13, |call| {
-            call.start_time = "2016-10-23 07:00:00".to_owned()
+            call.start_time = "2016-10-23".to_owned();
         }),
-        (ratio, 13, |call| call.start_time = "2016-13-23 07:00".to_owned()),
+        (ratio, 13, |call| {
+            call.start_time = "2016-10-23 7:00".to_owned();
+        }),
+        (ratio, 13, |call| {
+            call.start_time = "2016-10-23 07:00:00".to_owned();
+        }),
+        (ratio, 13, |call| {
+            call.start_time = "2016-13-23 07:00".to_owned();
+        }),
         (ratio, 14, |call| {
-            call.end_time = Some("2016-10-23T07:10".to_owned())
+            call.end_time = Some("2016-10-23T07:10".to_owned());
         }),
-        (ratio, 15, |call| call.domain = "www.a.com,www.c.com".to_owned()),
         (ratio, 15, |call| {
-            call.domain = "www.a.com,play.live.com".to_owned()
+            call.domain = "www.a.com,www.c.com".to_owned();
         }),
-        (flow, 15, |call| call.domain = "www.c.com".to_owned()),
-        (ratio, 19, |call| call.start_time = "2016-10-23 07:11".to_owned()),
-        (ratio, 20, |call| call.username = "jcloud_01".to_owned()),
+        (ratio, 15, |call| {
+            call.domain = "www.a.com,play.live.com".to_owned();
+        }),
+        (flow, 15, |call| {
+            call.domain = "www.c.com".to_owned();
+        }),
+        (ratio, 19, |call| {
+            call.start_time = "2016-10-23 07:11".to_owned();
+        }),
+        (ratio, 20, |call| {
+            call.username = "jcloud_01".to_owned();
+        }),
         (ratio, 22, |call| {
-            call.domain = "www.a.com,www.b.com,play.live.com".to_owned()
+            call.domain = "www.a.com,www.b.com,play.live.com".to_owned();
         }),
-        (ratio, 42, |call| call.start_time = "2016-10-16 07:09".to_owned()),
-        (flow, 45, |call| call.start_time = "2016-09-23 07:09".to_owned()),
+        (ratio, 42, |call| {
+            call.start_time = "2016-10-16 07:09".to_owned();
+        }),
+        (flow, 45, |call| {
+            call.start_time = "2016-09-23 07:09".to_owned();
+        }),
         // What is just allowed, so that the limits above are exact.
-        (flow, 0, |call| call.start_time = "2016-09-23 07:10".to_owned()),
+        (flow, 0, |call| {
+            call.start_time = "2016-09-23 07:10".to_owned();
+        }),
     ];
     for (row, (endpoint, status, change)) in table.into_iter().enumerate() {
         let mut call = good();

@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use std::{fmt, io};
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::header::{self, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -28,7 +29,7 @@ use crate::clock::Clock;
 use crate::model::{Domain, Endpoint, Window};
 use crate::simulator::body::{self, Body, HangUp};
 use crate::simulator::faults::{Fault, FaultPlan, RetryAfter, Struck};
-use crate::simulator::log::{RequestLog, RequestRecord};
+use crate::simulator::log::{InFlight, RequestLog, RequestRecord};
 use crate::simulator::options::SimulatorOptions;
 use crate::simulator::reply::{self, Style};
 use crate::simulator::request::{Accounts, Parameters, Refusal, Rules};
@@ -293,6 +294,32 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>, stop: CancellationTo
     }
 }
 
+/// A body that counts as a request under way until it is sent or dropped.
+struct Counted {
+    body: Body,
+    _in_flight: InFlight,
+}
+
+impl hyper::body::Body for Counted {
+    type Data = Bytes;
+    type Error = HangUp;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HangUp>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// What one request needs.
 struct Call {
     shared: Arc<Shared>,
@@ -301,7 +328,7 @@ struct Call {
 
 impl Call {
     /// The reply, or how the connection ends without one.
-    async fn answer(self, request: Request<Incoming>) -> Result<Response<Body>, HangUp> {
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<Counted>, HangUp> {
         let in_flight = self.shared.log.enter();
         let endpoint = match request.uri().path() {
             "/api/live/bandwidth_flow" => Some(Endpoint::BandwidthFlow),
@@ -336,13 +363,9 @@ impl Call {
         };
         let date = http_date(now + TimeDelta::seconds(skew));
         set(&mut response, header::DATE, &date);
-        Ok(response.map(|body| {
-            // The request counts as under way until its body is dropped.
-            body.map_frame(move |frame| {
-                let _held = &in_flight;
-                frame
-            })
-            .boxed_unsync()
+        Ok(response.map(|body| Counted {
+            body,
+            _in_flight: in_flight,
         }))
     }
 
