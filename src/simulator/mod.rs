@@ -1,0 +1,23 @@
+//! The provider's stand-in behind `demo`, the tests and the benches: real HTTP, real signatures, made-up traffic.
+//!
+//! The pure rooms: [`traffic`] says what is true, [`reply`] and [`habits`] print it, `request` judges a
+//! call, [`faults`] says what goes wrong and when. [`server`] is the only one with sockets. Time comes from
+//! the [`crate::clock::Clock`] in the options.
+
+mod body;
+pub mod faults;
+pub mod habits;
+mod log;
+pub mod options;
+pub mod reply;
+mod request;
+pub mod server;
+pub mod traffic;
+
+pub use faults::{Fault, FaultPlan, RetryAfter, Rule};
+pub use habits::{Habit, Habits};
+pub use log::RequestRecord;
+pub use options::{OwnedDomain, SimulatedAccount, SimulatorOptions};
+pub use reply::IdleRatio;
+pub use server::Simulator;
+pub use traffic::{Effect, Lateness, Script, Traffic, Truth};
