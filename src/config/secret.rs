@@ -94,7 +94,7 @@ fn from_file(path: &str) -> Result<String, String> {
 
 fn from_variable(name: &str, environment: &Environment) -> Result<String, String> {
     let shown = if may_be_shown(name) {
-        format!("the variable {}", name)
+        format!("the variable {name}")
     } else {
         "the named variable".to_owned()
     };
