@@ -1,25 +1,18 @@
 //! `demo`: a simulated provider on a loopback port and the configuration with which the real
 //! exporter polls it, over real HTTP with real signatures.
 
+use std::fmt::Write as _;
 use std::io;
-use std::time::Duration;
-
-use chrono::FixedOffset;
-use url::Url;
 
 use crate::clock::Clock;
-use crate::config::{Account, Api, Config, DomainConfig, Poll};
-use crate::model::{AccountName, Endpoint, Units};
+use crate::config::{self, Config, Environment, Problems};
+use crate::model::Endpoint;
 use crate::simulator::{Simulator, SimulatorOptions};
-
-/// More often than a real account should ask, so that there is something to watch.
-const INTERVAL: Duration = Duration::from_secs(15);
 
 /// A running demo.
 pub struct Demo {
     simulator: Simulator,
     options: SimulatorOptions,
-    base_url: Url,
 }
 
 impl Demo {
@@ -30,14 +23,13 @@ impl Demo {
     pub async fn start() -> io::Result<Self> {
         let options = SimulatorOptions::demo(Clock::System);
         let simulator = Simulator::start(options.clone()).await?;
-        let base_url = Url::parse(&simulator.base_url()).map_err(io::Error::other)?;
-        Ok(Self { simulator, options, base_url })
+        Ok(Self { simulator, options })
     }
 
     /// Where the simulated provider is.
     #[must_use]
-    pub fn base_url(&self) -> &str {
-        self.base_url.as_str().trim_end_matches('/')
+    pub fn base_url(&self) -> String {
+        self.simulator.base_url()
     }
 
     /// How many domains it has.
@@ -46,41 +38,44 @@ impl Demo {
         self.options.accounts.iter().map(|account| account.domains.len()).sum()
     }
 
-    /// A configuration for the simulated account, with the defaults for all that can stay.
+    /// The configuration as an operator would write it for the simulated account. It is polled more
+    /// often than a real one should be, so that there is something to watch.
     #[must_use]
-    pub fn config(&self) -> Config {
-        Config {
-            api: Api { base_url: self.base_url.clone(), ..Api::with_time_zone(self.options.time_zone) },
-            poll: Poll { interval: INTERVAL, ..Poll::default() },
-            accounts: self.options.accounts.iter().map(account).collect(),
+    pub fn config_text(&self) -> String {
+        let mut text = format!("api:\n  base_url: {}\npoll:\n  interval: 15s\naccounts:\n", self.base_url());
+        for account in &self.options.accounts {
+            // Writing to a String cannot fail.
+            let _ = write!(
+                text,
+                "  - username: {}\n    secret_key: {}\n    domains:\n",
+                account.username,
+                SimulatorOptions::DEMO_SECRET_KEY
+            );
+            for domain in &account.domains {
+                let _ = match domain.live_only {
+                    false => writeln!(text, "      - {}", domain.name),
+                    true => writeln!(
+                        text,
+                        "      - name: {}\n        endpoints: [{}]",
+                        domain.name,
+                        Endpoint::BandwidthFlow
+                    ),
+                };
+            }
         }
+        text
+    }
+
+    /// The same, read as any configuration file is.
+    ///
+    /// # Errors
+    /// As [`config::parse`]; variables of the environment can override this configuration too.
+    pub fn config(&self, environment: &Environment) -> Result<Config, Problems> {
+        config::parse(&self.config_text(), "the demo's configuration", environment)
     }
 
     /// Stops the simulated provider.
     pub async fn stop(self) {
         self.simulator.stop().await;
-    }
-}
-
-fn account(simulated: &crate::simulator::SimulatedAccount) -> Account {
-    Account {
-        name: AccountName::new(&simulated.username),
-        username: simulated.username.clone(),
-        secret_key: simulated.secret_key.clone(),
-        units: Units::Decimal,
-        bandwidth_flow_batch: Account::BANDWIDTH_FLOW_BATCH,
-        origin_ratio_batch: Account::ORIGIN_RATIO_BATCH,
-        domains: simulated
-            .domains
-            .iter()
-            .map(|domain| DomainConfig {
-                name: domain.name.clone(),
-                endpoints: if domain.live_only {
-                    vec![Endpoint::BandwidthFlow]
-                } else {
-                    Endpoint::ALL.to_vec()
-                },
-            })
-            .collect(),
     }
 }

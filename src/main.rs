@@ -73,7 +73,7 @@ fn demo(cli: &Cli) -> anyhow::Result<ExitCode> {
     let listeners = listener::bind(&cli.web.listen_addresses)?;
     run(async |stop| {
         let demo = Demo::start().await.context("the simulated provider cannot start")?;
-        let config = demo.config();
+        let config = demo.config(&Environment::capture())?;
         print_where_to_look(cli, &demo, &listeners);
         let again = config.clone();
         let parts = Parts { listeners, ..parts_without_listeners(cli, Arc::new(move || Ok(again.clone()))) };

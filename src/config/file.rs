@@ -14,15 +14,14 @@ use super::problems::{Problem, Problems};
 /// The largest configuration file that is read: some hundred thousand domains.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Reads a file and lays the environment over it. Values from the environment carry the variable's
+/// Lays the environment over the text of a file. Values from the environment carry the variable's
 /// name as their origin, values from the file carry none.
-pub(super) fn read(path: &Path, place: &str, environment: &Environment) -> Result<Tree, Problems> {
-    let text = read_text(path, place)?;
-    check_indentation(&text, place)?;
-    if is_blank(&text) {
+pub(super) fn tree(text: &str, place: &str, environment: &Environment) -> Result<Tree, Problems> {
+    check_indentation(text, place)?;
+    if is_blank(text) {
         return Err(Problem::whole(place, "is empty; list at least one account under accounts:").into());
     }
-    let file = config::File::from_str(&text, FileFormat::Yaml)
+    let file = config::File::from_str(text, FileFormat::Yaml)
         .collect()
         .map_err(|error| Problems::from(explain(&error, place)))?;
     let mut problems = Vec::new();
@@ -62,7 +61,8 @@ fn overlay(file: &Map<String, Value>, overrides: &[Override]) -> Result<Value, C
     Ok(builder.build()?.cache)
 }
 
-fn read_text(path: &Path, place: &str) -> Result<String, Problem> {
+/// The text of a configuration file, up to 16 MiB of UTF-8.
+pub(super) fn read(path: &Path, place: &str) -> Result<String, Problem> {
     let refuse = |error: io::Error| {
         let text = match error.kind() {
             io::ErrorKind::NotFound => "does not exist; name the file with --config.file".to_owned(),

@@ -15,8 +15,8 @@ use super::{Api, Config, Poll};
 const WINDOW_LENGTH: Duration = Duration::from_secs(5 * 60);
 /// The provider answers for 7 days at most at `origin_ratio`.
 const MAX_WINDOW: Duration = Duration::from_secs(7 * 24 * 3600);
-/// A poll below a second would ask hundreds of times for each window.
-const MIN_INTERVAL: Duration = Duration::from_secs(1);
+/// A poll more often than this is taken for a slip of the pen.
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
 /// A poll less often than daily is taken for a slip of the pen.
 const MAX_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 /// "Over 0" in the unit that durations are written in.
@@ -34,8 +34,16 @@ const MAX_REPLY_BYTES: usize = 1024 * 1024 * 1024;
 /// Every problem at once, each with its place, key and remedy, and without secrets.
 pub fn load(path: &Path, environment: &Environment) -> Result<Config, Problems> {
     let place = path.display().to_string();
-    let tree = file::read(path, &place, environment)?;
-    let mut walk = Walk::new(&place, tree.problems);
+    parse(&file::read(path, &place)?, &place, environment)
+}
+
+/// The same for a text, whose problems are told of `place`.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(text: &str, place: &str, environment: &Environment) -> Result<Config, Problems> {
+    let tree = file::tree(text, place, environment)?;
+    let mut walk = Walk::new(place, tree.problems);
     walk.section(&Node::root(&tree.file), "write the keys api, poll and accounts");
     let root = Node::root(&tree.merged);
     let api = api(&mut walk, &root.child("api"));

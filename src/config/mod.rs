@@ -15,7 +15,7 @@ mod tests;
 mod walk;
 
 pub use environment::{Environment, PREFIX};
-pub use load::load;
+pub use load::{load, parse};
 pub use problems::{Problem, Problems};
 pub use summary::Summary;
 

@@ -71,6 +71,7 @@ impl Series {
     }
 
     /// The readings, oldest first.
+    #[must_use]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Reading> + '_ {
         self.columns
             .chunks_exact(self.endpoint.width())
