@@ -52,14 +52,11 @@ impl Demo {
                 SimulatorOptions::DEMO_SECRET_KEY
             );
             for domain in &account.domains {
-                let _ = match domain.live_only {
-                    false => writeln!(text, "      - {}", domain.name),
-                    true => writeln!(
-                        text,
-                        "      - name: {}\n        endpoints: [{}]",
-                        domain.name,
-                        Endpoint::BandwidthFlow
-                    ),
+                let name = &domain.name;
+                let _ = if domain.live_only {
+                    writeln!(text, "      - name: {name}\n        endpoints: [{}]", Endpoint::BandwidthFlow)
+                } else {
+                    writeln!(text, "      - {name}")
                 };
             }
         }

@@ -89,7 +89,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     let hangups = Hangups::new().each(|| reloader.reload());
     systemd::ready();
     let ended = tokio::select! {
-        served = serving => served.map_err(AppError::Serve),
+        outcome = serving => outcome.map_err(AppError::Serve),
         part = failed.unexpected_end() => Err(AppError::PartEnded(part)),
         () = async { tokio::join!(hangups, systemd::watchdog(stop.clone())); } => Ok(()),
     };

@@ -91,6 +91,10 @@ impl Pollers {
         }
     }
 
+    fn observer(&self) -> Arc<dyn Observer> {
+        Arc::<SelfMetrics>::clone(&self.metrics)
+    }
+
     pub(super) fn failures(&self) -> Failures {
         Failures(self.ended.subscribe())
     }
@@ -118,9 +122,13 @@ impl Pollers {
         let mut views = Vec::new();
         for account in &config.accounts {
             let lane = self.lane(account, &api);
-            let observer: Arc<dyn Observer> = Arc::clone(&self.metrics) as Arc<dyn Observer>;
-            let client =
-                Client::new(connections.clone(), Arc::clone(&api), account, self.clock.clone(), observer);
+            let client = Client::new(
+                connections.clone(),
+                Arc::clone(&api),
+                account,
+                self.clock.clone(),
+                self.observer(),
+            );
             for endpoint in Endpoint::ALL {
                 let domains: Vec<Domain> = account.domains_of(endpoint).cloned().collect();
                 if domains.is_empty() {
@@ -174,12 +182,11 @@ impl Pollers {
         if let Some(lane) = self.lanes.get(&account.name).filter(|_| same_limits) {
             return Arc::clone(lane);
         }
-        let observer: Arc<dyn Observer> = Arc::clone(&self.metrics) as Arc<dyn Observer>;
         let lane = Arc::new(Lane::new(
             account.name.clone(),
             api.max_concurrency,
             api.max_requests_per_second,
-            observer,
+            self.observer(),
         ));
         self.lanes.insert(account.name.clone(), Arc::clone(&lane));
         lane
@@ -197,7 +204,7 @@ impl Pollers {
         let cancel = self.stop.child_token();
         let surroundings = Surroundings {
             store: Arc::clone(&self.store),
-            observer: Arc::clone(&self.metrics) as Arc<dyn Observer>,
+            observer: self.observer(),
             clock: self.clock.clone(),
         };
         let polling = poller::run(endpoint, receiver, surroundings, Arc::clone(&progress), cancel.clone());

@@ -60,6 +60,6 @@ impl Hangups {
                 handle().await;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

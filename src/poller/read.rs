@@ -25,6 +25,22 @@ pub(super) struct Outcome {
     pub(super) not_before: Option<Instant>,
 }
 
+impl Outcome {
+    /// Notes the failure for each domain of a piece.
+    fn give_up(&mut self, piece: Vec<Domain>, failure: Failure, divides: bool) {
+        if let Disposition::Retry { after: Some(wait) } = failure.disposition {
+            self.not_before = self.not_before.max(Some(Instant::now() + wait));
+        }
+        if divides && piece.len() == 1 {
+            self.offenders.extend(piece.iter().cloned());
+        }
+        self
+            .readings
+            .extend(piece.into_iter().map(|domain| (domain, Err(failure.reason))));
+        self.failure = Some(failure);
+    }
+}
+
 /// What a poll needs.
 pub(super) struct Job<U> {
     pub(super) endpoint: Endpoint,
@@ -59,25 +75,12 @@ impl<U: Upstream> Job<U> {
                         let half = piece.split_off(piece.len().div_ceil(2));
                         pieces.extend([half, piece]);
                     } else {
-                        self.give_up(&mut outcome, piece, failure, divides);
+                        outcome.give_up(piece, failure, divides);
                     }
                 }
             }
         }
         outcome
-    }
-
-    fn give_up(&self, outcome: &mut Outcome, piece: Vec<Domain>, failure: Failure, divides: bool) {
-        if let Disposition::Retry { after: Some(wait) } = failure.disposition {
-            outcome.not_before = outcome.not_before.max(Some(Instant::now() + wait));
-        }
-        if divides && piece.len() == 1 {
-            outcome.offenders.extend(piece.iter().cloned());
-        }
-        outcome
-            .readings
-            .extend(piece.into_iter().map(|domain| (domain, Err(failure.reason))));
-        outcome.failure = Some(failure);
     }
 
     /// Makes one call, and makes it again while that can help.

@@ -1,6 +1,5 @@
 //! One call over HTTP: sign, send, read with bounds, decode, and say what went wrong.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use crate::clock::Clock;
 use crate::config::{Account, Api};
 use crate::model::{Answer, DateShift, Disposition, Domain, Endpoint, Failure, Reason, Units, WindowRange};
 use crate::observer::Observer;
+use crate::telemetry::chain;
 
 /// Clocks that differ by more than this are a likely cause of refused signatures.
 const NOTABLE_SKEW_SECONDS: i64 = 300;
@@ -255,11 +255,12 @@ impl Client {
             failure.disposition = Disposition::SignAgain(other);
         }
         if let Some(seconds) = skew.filter(|seconds| seconds.abs() > NOTABLE_SKEW_SECONDS) {
-            failure.message.push_str(&format!(
-                "; likely cause: this machine's clock is {} {} the provider's",
+            failure.message = format!(
+                "{}; likely cause: this machine's clock is {} {} the provider's",
+                failure.message,
                 humantime::format_duration(Duration::from_secs(seconds.unsigned_abs())),
                 if seconds > 0 { "behind" } else { "ahead of" },
-            ));
+            );
         }
         failure
     }
@@ -269,7 +270,7 @@ impl Client {
         let mut message = format!("status {status}: {}", meaning.remedy);
         let msg = self.without_secrets(msg, signature);
         if !msg.is_empty() {
-            message.push_str(&format!(" (the provider says: {msg})"));
+            message = format!("{message} (the provider says: {msg})");
         }
         Failure {
             reason: meaning.reason,
@@ -385,15 +386,4 @@ fn http_date(value: &HeaderValue) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc2822(value.to_str().ok()?.trim())
         .ok()
         .map(|date| date.to_utc())
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }

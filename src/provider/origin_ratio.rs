@@ -21,12 +21,12 @@ impl<'de> Item<'de> for Domains<'_, '_> {
             empty = false;
             if key.is("domain") {
                 named = true;
-                place = match serde_json::from_str::<Text<'_>>(map.next_value::<&RawValue>()?.get()) {
-                    Ok(name) => self.0.domain(&name.0),
-                    Err(_) => {
-                        self.0.reject(Reject::Shape);
-                        None
-                    }
+                let name = serde_json::from_str::<Text<'_>>(map.next_value::<&RawValue>()?.get());
+                place = if let Ok(name) = name {
+                    self.0.domain(&name.0)
+                } else {
+                    self.0.reject(Reject::Shape);
+                    None
                 };
             } else if key.is("data") && named && place.is_none() {
                 // One reject, already counted, for a domain that is of no use.
