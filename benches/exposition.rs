@@ -1,4 +1,9 @@
 //! What a scrape costs: rendering 10,000 domains, compressing them, and the page that is shared.
+#![allow(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a bench stops at what should not happen, and prints its figures"
+)]
 
 use std::hint::black_box;
 use std::io::Write;

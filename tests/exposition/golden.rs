@@ -18,7 +18,10 @@ fn documented() -> Snapshot {
     let flow = |end, megabits: f64, megabytes: f64| {
         reading(
             end,
-            &[(Field::Bandwidth, megabits * 125e3), (Field::Flow, megabytes * 1e6)],
+            &[
+                (Field::Bandwidth, megabits * 125e3),
+                (Field::Flow, megabytes * 1e6),
+            ],
         )
     };
     let live = [
@@ -134,10 +137,15 @@ fn without_domains_only_the_endpoints_have_samples() {
 #[test]
 fn whole_pages_satisfy_both_linters() {
     for metrics in [fresh_self_metrics(), busy_self_metrics()] {
-        promtool_is_silent(&(render(&documented(), at("09:40:00"), Format::Text) + &own_text(&metrics, Format::Text)));
+        promtool_is_silent(
+            &(render(&documented(), at("09:40:00"), Format::Text) + &own_text(&metrics, Format::Text)),
+        );
         let domains = render(&documented(), at("09:40:00"), Format::OpenMetrics);
         let domains = domains.strip_suffix("# EOF\n").unwrap();
-        reference_parser_accepts(&format!("{domains}{}# EOF\n", own_text(&metrics, Format::OpenMetrics)));
+        reference_parser_accepts(&format!(
+            "{domains}{}# EOF\n",
+            own_text(&metrics, Format::OpenMetrics)
+        ));
     }
 }
 
@@ -179,7 +187,11 @@ fn own_metrics_say_what_they_were_told() {
         assert!(open.contains(&line), "{line}{open}");
     }
     assert!(open.contains("\n# TYPE jdcloud_cdn_exporter_api_requests counter\n"));
-    for family in ["process_cpu_seconds_total", "process_open_fds", "process_resident_memory_bytes"] {
+    for family in [
+        "process_cpu_seconds_total",
+        "process_open_fds",
+        "process_resident_memory_bytes",
+    ] {
         assert!(text.contains(&format!("\n{family} ")), "{family}");
     }
 }

@@ -17,9 +17,15 @@ type Known = (BTreeMap<u8, [Option<f64>; 3]>, bool);
 type Domain = ([Option<Known>; 2], String);
 
 fn known() -> impl Strategy<Value = Option<Known>> {
-    let value = proptest::option::weighted(0.7, prop_oneof![Just(0.0), 0.0..1e12_f64, any::<u32>().prop_map(f64::from)]);
+    let value = proptest::option::weighted(
+        0.7,
+        prop_oneof![Just(0.0), 0.0..1e12_f64, any::<u32>().prop_map(f64::from)],
+    );
     let columns = [value.clone(), value.clone(), value];
-    proptest::option::of((proptest::collection::btree_map(0_u8..24, columns, 0..8), any::<bool>()))
+    proptest::option::of((
+        proptest::collection::btree_map(0_u8..24, columns, 0..8),
+        any::<bool>(),
+    ))
 }
 
 fn domains() -> impl Strategy<Value = Vec<Domain>> {
@@ -43,7 +49,15 @@ fn build(domains: &[Domain]) -> Snapshot {
                         }),
                 })
                 .collect();
-            track(endpoint, if *usable { LastPoll::Usable } else { LastPoll::Empty }, &readings)
+            track(
+                endpoint,
+                if *usable {
+                    LastPoll::Usable
+                } else {
+                    LastPoll::Empty
+                },
+                &readings,
+            )
         });
         entry(&format!("d{n}.example.com"), account, tracks)
     });
@@ -68,7 +82,9 @@ fn expected(domains: &[Domain], now: DateTime<Utc>) -> BTreeMap<String, f64> {
         for (n, (known, account)) in domains.iter().enumerate() {
             let domain = format!("d{n}.example.com");
             samples.insert(format!("domain_info {domain} {account}"), 1.0);
-            let Some((windows, usable)) = &known[e] else { continue };
+            let Some((windows, usable)) = &known[e] else {
+                continue;
+            };
             let given: Vec<_> = windows
                 .iter()
                 .filter(|(_, columns)| columns[..width].iter().any(Option::is_some))
@@ -107,7 +123,10 @@ fn expected(domains: &[Domain], now: DateTime<Utc>) -> BTreeMap<String, f64> {
 
 fn read_back(text: &str, format: Format) -> BTreeMap<String, f64> {
     let mut samples = BTreeMap::new();
-    for sample in parse(text, format).into_values().flat_map(|family| family.samples) {
+    for sample in parse(text, format)
+        .into_values()
+        .flat_map(|family| family.samples)
+    {
         let labels: Vec<_> = sample.labels.iter().map(|(_, value)| value.as_str()).collect();
         let name = sample.name.strip_prefix("jdcloud_cdn_").unwrap();
         let key = format!("{name} {}", labels.join(" "));
