@@ -20,8 +20,8 @@ use crate::exposition::gzip::Deflater;
 use crate::exposition::{Format, SelfMetrics, render_domains};
 use crate::store::Store;
 
-/// How hard the domains' part is compressed: 10,000 domains (9.1 MB) become 702 kB in 14 ms. Level
-/// 1 makes 1,010 kB of them in 12 ms, level 4 643 kB in 27 ms, level 6 639 kB in 48 ms.
+/// How hard the domains' part is compressed: 10,000 domains (9.1 MB) become 702 kB in 9 ms. Level 1
+/// makes 1,010 kB of them in 7 ms, level 4 643 kB in 21 ms, level 6 639 kB in 44 ms.
 const HEAD_LEVEL: Compression = Compression::new(2);
 
 /// How hard the exporter's own part is compressed, once for each scrape.
@@ -192,7 +192,7 @@ impl Exposition {
         self.renderings.load(Ordering::Relaxed)
     }
 
-    /// Some 200 lines, so they are made on the spot.
+    /// Some 200 lines in 0.1 ms, so they are made on the spot.
     fn own_part(&self, format: Format, head: Option<&Hasher>) -> io::Result<Bytes> {
         let mut plain = Vec::new();
         self.self_metrics.render(format, &mut plain)?;

@@ -48,14 +48,14 @@ fn documented() -> Snapshot {
         entry(
             "play.live.com",
             "jcloud_00",
-            [track(FLOW, LastPoll::Usable, &live), None],
+            [Some(track(FLOW, LastPoll::Usable, &live)), None],
         ),
         entry(
             "www.a.com",
             "jcloud_00",
             [
-                track(FLOW, LastPoll::Never, &[]),
-                track(RATIO, LastPoll::Usable, &static_site),
+                Some(track(FLOW, LastPoll::Never, &[])),
+                Some(track(RATIO, LastPoll::Usable, &static_site)),
             ],
         ),
     ])
@@ -78,25 +78,28 @@ fn trouble() -> Snapshot {
         entry(
             "failed.example.com",
             account,
-            [track(FLOW, LastPoll::Failed(Reason::Timeout), &[kept]), None],
+            [
+                Some(track(FLOW, LastPoll::Failed(Reason::Timeout), &[kept])),
+                None,
+            ],
         ),
         entry(
             "partial.example.com",
             account,
-            [None, track(RATIO, LastPoll::Usable, &[idle])],
+            [None, Some(track(RATIO, LastPoll::Usable, &[idle]))],
         ),
         entry(
             "stale.example.com",
             account,
-            [track(FLOW, LastPoll::Usable, &[old]), None],
+            [Some(track(FLOW, LastPoll::Usable, &[old])), None],
         ),
     ])
 }
 
 fn unpolled() -> Snapshot {
     let tracks = [
-        track(FLOW, LastPoll::Never, &[]),
-        track(RATIO, LastPoll::Never, &[]),
+        Some(track(FLOW, LastPoll::Never, &[])),
+        Some(track(RATIO, LastPoll::Never, &[])),
     ];
     snapshot(vec![entry("www.a.com", "jcloud_00", tracks)])
 }

@@ -143,41 +143,26 @@ async fn many_scrapers_share_one_rendering() {
 #[tokio::test]
 async fn a_rendering_is_used_while_it_is_true() {
     let site = site(3);
-    let steps: [(&str, fn(&Site), u64, &str); 7] = [
-        ("first", |_| (), 1, "} 0.5\n"),
-        ("nothing changed", |_| (), 1, "} 0.5\n"),
-        ("a poll", |site| site.report(0, 7.25), 2, "} 7.25\n"),
-        (
-            "not yet stale",
-            |site| site.clock.set(at("09:44:59.999")),
-            2,
-            "} 7.25\n",
-        ),
-        // Every 5 minutes one more window should have settled.
-        (
-            "one more missing",
-            |site| site.clock.set(at("09:45:00")),
-            3,
-            "} 7.25\n",
-        ),
-        (
-            "the clock steps back",
-            |site| site.clock.set(at("09:40:01")),
-            4,
-            "} 7.25\n",
-        ),
-        (
-            "stale",
-            |site| site.clock.set(at("10:10:00.000000001")),
-            5,
-            "jdcloud_cdn_up{",
-        ),
-    ];
-    for (step, act, renderings, shown) in steps {
-        act(&site);
+    // The clock, a poll's new bandwidth, the renderings since the start, and what is shown.
+    for (clock, polled, renderings, shown) in [
+        ("09:40:01", None, 1, "} 0.5\n"),
+        ("09:40:01", None, 1, "} 0.5\n"),
+        ("09:40:01", Some(7.25), 2, "} 7.25\n"),
+        ("09:44:59.999", None, 2, "} 7.25\n"),
+        // Every 5 minutes one more window should have settled: one more is missing.
+        ("09:45:00", None, 3, "} 7.25\n"),
+        // The clock steps back.
+        ("09:40:01", None, 4, "} 7.25\n"),
+        // Stale.
+        ("10:10:00.000000001", None, 5, "jdcloud_cdn_up{"),
+    ] {
+        site.clock.set(at(clock));
+        if let Some(bandwidth) = polled {
+            site.report(0, bandwidth);
+        }
         let text = String::from_utf8(body(&site.page(Format::Text, false).await)).unwrap();
-        assert!(text.contains(shown), "{step}: {text}");
-        assert_eq!(site.exposition.renderings(), renderings, "{step}");
+        assert!(text.contains(shown), "{clock}: {text}");
+        assert_eq!(site.exposition.renderings(), renderings, "{clock}");
     }
     let text = String::from_utf8(body(&site.page(Format::Text, false).await)).unwrap();
     assert!(!text.contains("bandwidth_bytes_per_second"), "{text}");

@@ -49,15 +49,12 @@ fn build(domains: &[Domain]) -> Snapshot {
                         }),
                 })
                 .collect();
-            track(
-                endpoint,
-                if *usable {
-                    LastPoll::Usable
-                } else {
-                    LastPoll::Empty
-                },
-                &readings,
-            )
+            let last_poll = if *usable {
+                LastPoll::Usable
+            } else {
+                LastPoll::Empty
+            };
+            Some(track(endpoint, last_poll, &readings))
         });
         entry(&format!("d{n}.example.com"), account, tracks)
     });
@@ -78,7 +75,7 @@ fn expected(domains: &[Domain], now: DateTime<Utc>) -> BTreeMap<String, f64> {
     let mut samples = BTreeMap::new();
     for (e, endpoint) in ["bandwidth_flow", "origin_ratio"].into_iter().enumerate() {
         let width = if e == 0 { 2 } else { 3 };
-        let mut missing = 0.0;
+        let mut missing = 0;
         for (n, (known, account)) in domains.iter().enumerate() {
             let domain = format!("d{n}.example.com");
             samples.insert(format!("domain_info {domain} {account}"), 1.0);
@@ -113,9 +110,10 @@ fn expected(domains: &[Domain], now: DateTime<Utc>) -> BTreeMap<String, f64> {
                             && age < TimeDelta::hours(1)
                             && !given.iter().any(|(held, _)| i64::from(**held) == *place)
                     })
-                    .count() as f64;
+                    .count();
             }
         }
+        let missing = f64::from(u32::try_from(missing).unwrap());
         samples.insert(format!("exporter_windows_missing {endpoint}"), missing);
     }
     samples
@@ -150,7 +148,7 @@ proptest! {
     fn text_stays_the_same_until_the_instant_that_was_told(
         domains in domains(),
         millis in -3_600_000_i64..12_000_000,
-        part in 0.0..1.0_f64,
+        permille in 0_i32..1_000,
     ) {
         let now = DateTime::from_timestamp(START, 0).unwrap() + TimeDelta::milliseconds(millis);
         let snapshot = build(&domains);
@@ -158,8 +156,7 @@ proptest! {
         let until = render_domains(&snapshot, now, Format::Text, &mut first).unwrap();
         let until = until.unwrap_or(now + TimeDelta::days(30));
         prop_assert!(until > now);
-        let span = (until - now).num_nanoseconds().unwrap();
-        for later in [TimeDelta::nanoseconds((span as f64 * part) as i64), TimeDelta::nanoseconds(span - 1)] {
+        for later in [(until - now) / 1_000 * permille, until - now - TimeDelta::nanoseconds(1)] {
             let text = render(&snapshot, now + later, Format::Text);
             prop_assert_eq!(text.as_bytes(), &first[..], "after {}", later);
         }

@@ -32,13 +32,13 @@ pub(super) fn reading(end: &str, values: &[(Field, f64)]) -> Reading {
     }
 }
 
-pub(super) fn track(endpoint: Endpoint, last_poll: LastPoll, readings: &[Reading]) -> Option<Track> {
+pub(super) fn track(endpoint: Endpoint, last_poll: LastPoll, readings: &[Reading]) -> Track {
     let mut track = Track::new(endpoint);
     track
         .series
         .merge(readings, Window::newest_ended(DateTime::UNIX_EPOCH));
     track.last_poll = last_poll;
-    Some(track)
+    track
 }
 
 pub(super) fn entry(domain: &str, account: &str, tracks: [Option<Track>; 2]) -> Arc<Entry> {
