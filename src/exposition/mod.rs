@@ -14,4 +14,4 @@ pub mod self_metrics;
 pub use domains::render_domains;
 pub use format::Format;
 pub use page::{Exposition, Page, PageError};
-pub use self_metrics::{BuildInfo, SelfMetrics};
+pub use self_metrics::{BuildInfo, SelfMetrics, SelfMetricsError};
