@@ -93,17 +93,89 @@ impl Deflater {
 
 impl Write for Deflater {
     fn write(&mut self, plain: &[u8]) -> io::Result<usize> {
-        self.out.reserve(GROWTH);
-        let before = self.deflate.total_in();
-        self.deflate
-            .compress_vec(plain, &mut self.out, FlushCompress::None)?;
-        let taken = usize::try_from(self.deflate.total_in() - before).unwrap_or(plain.len());
-        let taken = plain.get(..taken).unwrap_or(plain);
+        let mut taken: &[u8] = &[];
+        // A call may only bring out what earlier ones left; then there is room for the next.
+        while taken.is_empty() && !plain.is_empty() {
+            self.out.reserve(GROWTH);
+            let before = (self.deflate.total_in(), self.out.len());
+            self.deflate
+                .compress_vec(plain, &mut self.out, FlushCompress::None)?;
+            let count = usize::try_from(self.deflate.total_in() - before.0).unwrap_or(usize::MAX);
+            taken = plain.get(..count).unwrap_or(plain);
+            if taken.is_empty() && self.out.len() == before.1 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+        }
         self.checksum.update(taken);
         Ok(taken.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::bufread::GzDecoder;
+    use std::io::Read;
+
+    fn member(level: u32, first: &[&[u8]], last: &[u8]) -> Vec<u8> {
+        let mut head = Deflater::head(Compression::new(level));
+        for piece in first {
+            head.write_all(piece).unwrap();
+        }
+        let head = head.pause().unwrap();
+        let mut tail = Deflater::tail(Compression::new(level));
+        tail.write_all(last).unwrap();
+        let tail = tail.finish(&head.checksum).unwrap();
+        [head.bytes, tail].concat()
+    }
+
+    /// Bytes that do not compress, so that the output outgrows every buffer.
+    fn noise(length: usize) -> Vec<u8> {
+        let mut state = 1_u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state.to_be_bytes()[0]
+        };
+        (0..length).map(|_| next()).collect()
+    }
+
+    #[test]
+    fn two_parts_are_one_member() {
+        let long = "jdcloud_cdn_up 1\n".repeat(50_000);
+        let noisy = noise(300_000);
+        let cases: [(&[&[u8]], &[u8]); 6] = [
+            (&[], b""),
+            (&[], b"tail"),
+            (&[b"head"], b""),
+            (&[b"he", b"", b"ad"], b"tail"),
+            (&[long.as_bytes(), b"x", long.as_bytes()], long.as_bytes()),
+            (&[&noisy, &noisy], &noisy),
+        ];
+        for level in [0, 1, 2, 6, 9] {
+            for (first, last) in cases {
+                let member = member(level, first, last);
+                let mut decoder = GzDecoder::new(&member[..]);
+                let mut text = Vec::new();
+                decoder.read_to_end(&mut text).unwrap();
+                assert!(text == [&first.concat(), last].concat());
+                assert!(decoder.into_inner().is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn a_flush_that_fills_its_buffer_is_complete() {
+        // Every length around the size of the buffer.
+        for length in GROWTH - 40..GROWTH + 20 {
+            let noisy = noise(length);
+            let member = member(0, &[&noisy], b"end");
+            let mut text = Vec::new();
+            GzDecoder::new(&member[..]).read_to_end(&mut text).unwrap();
+            assert!(text == [&noisy[..], b"end"].concat(), "{length}");
+        }
     }
 }

@@ -20,8 +20,9 @@ use crate::exposition::gzip::Deflater;
 use crate::exposition::{Format, SelfMetrics, render_domains};
 use crate::store::Store;
 
-/// How hard the domains' part is compressed.
-const HEAD_LEVEL: Compression = Compression::new(1);
+/// How hard the domains' part is compressed: 10,000 domains (9.1 MB) become 702 kB in 9 ms. Level 1
+/// makes 1,010 kB of them in 7 ms, level 4 643 kB in 21 ms, level 6 639 kB in 44 ms.
+const HEAD_LEVEL: Compression = Compression::new(2);
 
 /// How hard the exporter's own part is compressed, once for each scrape.
 const TAIL_LEVEL: Compression = Compression::new(1);
@@ -108,6 +109,44 @@ impl Rendered {
     fn is_true_at(&self, now: DateTime<Utc>) -> bool {
         self.from <= now && self.until.is_none_or(|until| now < until)
     }
+
+    fn standing(&self, wanted: u64) -> Standing {
+        Standing::of(self.version >= wanted, self.finished.elapsed(), self.reuse)
+    }
+}
+
+/// What a rendering that is still true is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It is served.
+    Fresh,
+    /// It is served once more while the next one is made.
+    Ageing,
+    /// Scrapes wait for the next one.
+    Outdated,
+}
+
+impl Standing {
+    /// Of a rendering of the newest snapshot, or of an older one after `age`.
+    fn of(newest: bool, age: Duration, reuse: Duration) -> Self {
+        if newest || age < reuse {
+            Self::Fresh
+        } else if age < reuse * 2 {
+            Self::Ageing
+        } else {
+            Self::Outdated
+        }
+    }
+}
+
+/// How long a rendering of so many domains that took so long is used although it is not of the
+/// newest snapshot.
+fn reuse(domains: usize, took: Duration) -> Duration {
+    if domains < MANY_DOMAINS {
+        Duration::ZERO
+    } else {
+        took.saturating_mul(REUSE).min(REUSE_AT_MOST)
+    }
 }
 
 /// What a look into a slot gives.
@@ -153,7 +192,7 @@ impl Exposition {
         self.renderings.load(Ordering::Relaxed)
     }
 
-    /// Some 200 lines, so they are made on the spot.
+    /// Some 200 lines in 0.1 ms, so they are made on the spot.
     fn own_part(&self, format: Format, head: Option<&Hasher>) -> io::Result<Bytes> {
         let mut plain = Vec::new();
         self.self_metrics.render(format, &mut plain)?;
@@ -187,14 +226,14 @@ impl Exposition {
             slot.ready = outcome.ok().or(slot.ready.take());
         }
         let ready = slot.ready.clone().filter(|rendered| rendered.is_true_at(now));
-        if let Some(ready) = &ready {
-            let age = ready.finished.elapsed();
-            if ready.version >= wanted || age < ready.reuse {
-                return Found::Ready(Arc::clone(ready));
-            }
-            if age < ready.reuse * 2 {
-                drop(self.begin(slot, format, gzip));
-                return Found::Ready(Arc::clone(ready));
+        if let Some(ready) = ready {
+            match ready.standing(wanted) {
+                Standing::Fresh => return Found::Ready(ready),
+                Standing::Ageing => {
+                    drop(self.begin(slot, format, gzip));
+                    return Found::Ready(ready);
+                }
+                Standing::Outdated => {}
             }
         }
         let rendering = self.begin(slot, format, gzip);
@@ -261,18 +300,46 @@ fn render(store: &Store, clock: &Clock, format: Format, gzip: bool) -> io::Resul
         out.shrink_to_fit();
         (until, out, Hasher::new())
     };
-    let reuse = if snapshot.entries.len() < MANY_DOMAINS {
-        Duration::ZERO
-    } else {
-        (started.elapsed() * REUSE).min(REUSE_AT_MOST)
-    };
     Ok(Rendered {
         version: snapshot.version,
         from,
         until,
         bytes: bytes.into(),
         checksum,
-        reuse,
+        reuse: reuse(snapshot.entries.len(), started.elapsed()),
         finished: Instant::now(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_domains_are_rendered_for_a_twentieth_of_the_time_at_most() {
+        let millis = Duration::from_millis;
+        for (domains, took, expected) in [
+            (999, 500, 0),
+            (1_000, 2, 40),
+            (10_000, 25, 500),
+            (100_000, 300, 2_000),
+        ] {
+            assert_eq!(reuse(domains, millis(took)), millis(expected), "{domains}");
+        }
+        for (newest, age, reuse, standing) in [
+            (true, 0, 0, Standing::Fresh),
+            (true, 9_999, 40, Standing::Fresh),
+            (false, 0, 0, Standing::Outdated),
+            (false, 39, 40, Standing::Fresh),
+            (false, 40, 40, Standing::Ageing),
+            (false, 79, 40, Standing::Ageing),
+            (false, 80, 40, Standing::Outdated),
+        ] {
+            assert_eq!(
+                Standing::of(newest, millis(age), millis(reuse)),
+                standing,
+                "{age}"
+            );
+        }
+    }
 }

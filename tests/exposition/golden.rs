@@ -18,7 +18,10 @@ fn documented() -> Snapshot {
     let flow = |end, megabits: f64, megabytes: f64| {
         reading(
             end,
-            &[(Field::Bandwidth, megabits * 125e3), (Field::Flow, megabytes * 1e6)],
+            &[
+                (Field::Bandwidth, megabits * 125e3),
+                (Field::Flow, megabytes * 1e6),
+            ],
         )
     };
     let live = [
@@ -45,14 +48,14 @@ fn documented() -> Snapshot {
         entry(
             "play.live.com",
             "jcloud_00",
-            [track(FLOW, LastPoll::Usable, &live), None],
+            [Some(track(FLOW, LastPoll::Usable, &live)), None],
         ),
         entry(
             "www.a.com",
             "jcloud_00",
             [
-                track(FLOW, LastPoll::Never, &[]),
-                track(RATIO, LastPoll::Usable, &static_site),
+                Some(track(FLOW, LastPoll::Never, &[])),
+                Some(track(RATIO, LastPoll::Usable, &static_site)),
             ],
         ),
     ])
@@ -75,25 +78,28 @@ fn trouble() -> Snapshot {
         entry(
             "failed.example.com",
             account,
-            [track(FLOW, LastPoll::Failed(Reason::Timeout), &[kept]), None],
+            [
+                Some(track(FLOW, LastPoll::Failed(Reason::Timeout), &[kept])),
+                None,
+            ],
         ),
         entry(
             "partial.example.com",
             account,
-            [None, track(RATIO, LastPoll::Usable, &[idle])],
+            [None, Some(track(RATIO, LastPoll::Usable, &[idle]))],
         ),
         entry(
             "stale.example.com",
             account,
-            [track(FLOW, LastPoll::Usable, &[old]), None],
+            [Some(track(FLOW, LastPoll::Usable, &[old])), None],
         ),
     ])
 }
 
 fn unpolled() -> Snapshot {
     let tracks = [
-        track(FLOW, LastPoll::Never, &[]),
-        track(RATIO, LastPoll::Never, &[]),
+        Some(track(FLOW, LastPoll::Never, &[])),
+        Some(track(RATIO, LastPoll::Never, &[])),
     ];
     snapshot(vec![entry("www.a.com", "jcloud_00", tracks)])
 }
@@ -134,10 +140,15 @@ fn without_domains_only_the_endpoints_have_samples() {
 #[test]
 fn whole_pages_satisfy_both_linters() {
     for metrics in [fresh_self_metrics(), busy_self_metrics()] {
-        promtool_is_silent(&(render(&documented(), at("09:40:00"), Format::Text) + &own_text(&metrics, Format::Text)));
+        promtool_is_silent(
+            &(render(&documented(), at("09:40:00"), Format::Text) + &own_text(&metrics, Format::Text)),
+        );
         let domains = render(&documented(), at("09:40:00"), Format::OpenMetrics);
         let domains = domains.strip_suffix("# EOF\n").unwrap();
-        reference_parser_accepts(&format!("{domains}{}# EOF\n", own_text(&metrics, Format::OpenMetrics)));
+        reference_parser_accepts(&format!(
+            "{domains}{}# EOF\n",
+            own_text(&metrics, Format::OpenMetrics)
+        ));
     }
 }
 
@@ -179,7 +190,11 @@ fn own_metrics_say_what_they_were_told() {
         assert!(open.contains(&line), "{line}{open}");
     }
     assert!(open.contains("\n# TYPE jdcloud_cdn_exporter_api_requests counter\n"));
-    for family in ["process_cpu_seconds_total", "process_open_fds", "process_resident_memory_bytes"] {
+    for family in [
+        "process_cpu_seconds_total",
+        "process_open_fds",
+        "process_resident_memory_bytes",
+    ] {
         assert!(text.contains(&format!("\n{family} ")), "{family}");
     }
 }

@@ -56,7 +56,9 @@ pub(super) fn parse(text: &str, format: Format) -> BTreeMap<String, Family> {
                 _ => &[""],
             };
             assert!(
-                suffixes.iter().any(|suffix| sample.name == format!("{current}{suffix}")),
+                suffixes
+                    .iter()
+                    .any(|suffix| sample.name == format!("{current}{suffix}")),
                 "{line} under {current}"
             );
             family.samples.push(sample);

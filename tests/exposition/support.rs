@@ -32,13 +32,13 @@ pub(super) fn reading(end: &str, values: &[(Field, f64)]) -> Reading {
     }
 }
 
-pub(super) fn track(endpoint: Endpoint, last_poll: LastPoll, readings: &[Reading]) -> Option<Track> {
+pub(super) fn track(endpoint: Endpoint, last_poll: LastPoll, readings: &[Reading]) -> Track {
     let mut track = Track::new(endpoint);
     track
         .series
         .merge(readings, Window::newest_ended(DateTime::UNIX_EPOCH));
     track.last_poll = last_poll;
-    Some(track)
+    track
 }
 
 pub(super) fn entry(domain: &str, account: &str, tracks: [Option<Track>; 2]) -> Arc<Entry> {
@@ -129,10 +129,16 @@ pub(super) fn feed(program: &str, arguments: &[&str], input: &[u8]) -> Option<st
     Some(output)
 }
 
-#[allow(clippy::disallowed_methods, reason = "a switch of the test suite, not of the exporter")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a switch of the test suite, not of the exporter"
+)]
 fn left_out(what: &str) {
     let required = std::env::var("JDCLOUD_REQUIRE_REAL_PARTS").is_ok_and(|value| value == "1");
-    assert!(!required, "{what} is not installed, and JDCLOUD_REQUIRE_REAL_PARTS=1 asks for it");
+    assert!(
+        !required,
+        "{what} is not installed, and JDCLOUD_REQUIRE_REAL_PARTS=1 asks for it"
+    );
     println!("left out: {what} is not installed");
 }
 
@@ -150,7 +156,8 @@ pub(super) fn promtool_is_silent(text: &str) {
 
 /// The OpenMetrics reference parser takes an exposition.
 pub(super) fn reference_parser_accepts(text: &str) {
-    const IMPORT: &str = "from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse";
+    const IMPORT: &str =
+        "from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse";
     match feed("python3", &["-c", IMPORT], b"") {
         Some(output) if output.status.success() => {}
         Some(_) => return left_out("prometheus_client for python3"),
