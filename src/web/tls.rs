@@ -85,6 +85,11 @@ pub(super) const CIPHER_SUITES: [(&str, Option<CipherSuite>); 28] = [
     ("TLS_FALLBACK_SCSV", None),
 ];
 
+/// Whether a suite is one of TLS 1.3, whose code points begin with 0x13 (RFC 8446, appendix B.4).
+pub(super) fn is_tls13(suite: CipherSuite) -> bool {
+    u16::from(suite).to_be_bytes().first() == Some(&0x13)
+}
+
 /// The curves that Go knows by these names; `None`: not offered by the ring provider.
 pub(super) const CURVES: [(&str, Option<NamedGroup>); 5] = [
     ("X25519", Some(NamedGroup::X25519)),

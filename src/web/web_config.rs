@@ -329,7 +329,8 @@ impl Reader<'_> {
                 "no curve is left; X25519, CurveP256 and CurveP384 are offered",
             );
         }
-        if suites.as_ref().is_some_and(Vec::is_empty) && !versions.tls13 {
+        let only_tls13 = |suites: &Vec<_>| suites.iter().copied().all(tls::is_tls13);
+        if suites.as_ref().is_some_and(only_tls13) && !versions.tls13 {
             self.problem(
                 &format!("{root}cipher_suites"),
                 "no suite is left for TLS 1.2; add one of the AES-GCM or CHACHA20 suites, or allow TLS13",
@@ -506,6 +507,293 @@ impl Reader<'_> {
                 &path,
                 "unknown key; check its spelling against the exporter-toolkit's web configuration format",
             );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rustls::{CipherSuite, NamedGroup};
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    const HASH: &str = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG";
+
+    fn parse(text: &str) -> Result<WebConfig, Vec<String>> {
+        WebConfig::parse(Path::new("/etc/web.yml"), text).map_err(|error| error.problems)
+    }
+
+    /// With certificate and key, and these lines below them.
+    fn tls(lines: &str) -> Result<WebConfig, Vec<String>> {
+        parse(&format!(
+            "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n{lines}"
+        ))
+    }
+
+    #[test]
+    fn an_empty_file_is_plain_http_for_everybody() {
+        for text in [
+            "",
+            "# nothing\n",
+            "tls_server_config:\n",
+            "tls_server_config: {}\nhttp_server_config: {http2: false}\n",
+        ] {
+            let config = parse(text).unwrap();
+            assert!(
+                config.tls.is_none() && config.users.is_empty() && config.headers.is_empty(),
+                "{text}"
+            );
+            assert_eq!(config.rate_limit, None);
+        }
+    }
+
+    #[test]
+    fn takes_every_documented_key() {
+        let config = parse(&format!(
+            "tls_server_config:\n  cert_file: certs/server.crt\n  key_file: /keys/server.key\n  client_ca_file: ca.pem\n  \
+             client_auth_type: RequireAndVerifyClientCert\n  client_allowed_sans: [scraper.example, 192.0.2.7]\n  \
+             min_version: TLS12\n  max_version: TLS13\n  cipher_suites: [TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA]\n  \
+             prefer_server_cipher_suites: false\n  curve_preferences: [CurveP384, X25519, CurveP521]\n\
+             http_server_config:\n  http2: true\n  headers:\n    X-Frame-Options: deny\n    X-XSS-Protection: 1\n    \
+             X-Content-Type-Options: nosniff\n    Strict-Transport-Security: max-age=31536000; includeSubDomains\n    \
+             Content-Security-Policy: \"default-src 'self'\"\n\
+             basic_auth_users:\n  Alice.B: {HASH}\n  alice.b: {HASH}\n  42: {HASH}\n\
+             rate_limit:\n  interval: \"1s\"\n  burst: 20\n"
+        ))
+        .unwrap();
+        let tls = config.tls.as_ref().unwrap();
+        let files: Vec<&Path> = config.files().collect();
+        assert_eq!(
+            files,
+            [
+                Path::new("/etc/certs/server.crt"),
+                Path::new("/keys/server.key"),
+                Path::new("/etc/ca.pem")
+            ]
+        );
+        assert_eq!(tls.client_auth, ClientAuth::RequireAndVerify);
+        assert_eq!(
+            tls.allowed_sans.as_deref().unwrap(),
+            ["scraper.example", "192.0.2.7"]
+        );
+        assert_eq!(
+            tls.versions,
+            Versions {
+                tls12: true,
+                tls13: true
+            }
+        );
+        assert_eq!(
+            tls.suites.as_deref().unwrap(),
+            [CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384]
+        );
+        assert_eq!(
+            tls.curves.as_deref().unwrap(),
+            [NamedGroup::secp384r1, NamedGroup::X25519]
+        );
+        assert!(!tls.server_order);
+        assert_eq!(config.headers.len(), 5);
+        let users: Vec<&str> = config.users.keys().map(String::as_str).collect();
+        assert_eq!(users, ["42", "Alice.B", "alice.b"], "user names keep their case");
+        assert_eq!(config.users["alice.b"].expose_secret(), HASH);
+        assert_eq!(
+            config.rate_limit,
+            Some(RateLimit {
+                interval: Duration::from_secs(1),
+                burst: 20
+            })
+        );
+        assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
+    }
+
+    #[test]
+    fn versions() {
+        for (lines, tls12, tls13, warnings) in [
+            ("", true, true, 0),
+            ("  min_version: TLS10\n", true, true, 1),
+            ("  min_version: TLS13\n", false, true, 0),
+            ("  max_version: TLS12\n", true, false, 0),
+            ("  min_version: TLS11\n  max_version: TLS12\n", true, false, 1),
+        ] {
+            let config = tls(lines).unwrap();
+            assert_eq!(config.tls.unwrap().versions, Versions { tls12, tls13 }, "{lines}");
+            assert_eq!(config.warnings.len(), warnings, "{lines}");
+        }
+    }
+
+    #[test]
+    fn problems_name_file_key_and_remedy() {
+        for (text, expected) in [
+            (
+                "tls_server_config:\n  cert_filse: a\n",
+                "/etc/web.yml: tls_server_config.cert_filse: unknown key",
+            ),
+            ("tls: {}\n", "/etc/web.yml: tls: unknown key"),
+            ("TLS_server_config: {}\n", "TLS_server_config: unknown key"),
+            (
+                "tls_server_config:\n  cert_file: a\n  key_file: \"\"\n",
+                "tls_server_config.key_file: the private key is missing",
+            ),
+            (
+                "tls_server_config:\n  cert: \"\"\n  key_file: a\n",
+                "tls_server_config.cert_file: the certificate is missing",
+            ),
+            (
+                "tls_server_config:\n  cert_file: a\n  cert: b\n  key_file: c\n",
+                "give this or cert_file, not both",
+            ),
+            (
+                "tls_server_config: 7\n",
+                "tls_server_config: this must be a mapping",
+            ),
+            (
+                "tls_server_config:\n  client_auth_type: x\n",
+                "client_auth_type: \"x\" is unknown; give one of NoClientCert",
+            ),
+            (
+                "http_server_config:\n  http2: perhaps\n",
+                "http_server_config.http2: this must be true or false",
+            ),
+            (
+                "http_server_config:\n  headers:\n    Content-Type: foo\n",
+                "headers.Content-Type: unknown key",
+            ),
+            (
+                "http_server_config:\n  headers:\n    x-frame-options: deny\n",
+                "headers.x-frame-options: unknown key",
+            ),
+            (
+                "http_server_config:\n  headers:\n    X-Frame-Options: foo\n",
+                "give deny or sameorigin",
+            ),
+            (
+                "http_server_config:\n  headers:\n    X-Content-Type-Options: sniff\n",
+                "give nosniff",
+            ),
+            (
+                "http_server_config:\n  headers:\n    X-XSS-Protection: \"a\\nb\"\n",
+                "one line of visible",
+            ),
+            (
+                "basic_auth_users:\n  john: hunter2\n",
+                "basic_auth_users.john: this is no bcrypt hash",
+            ),
+            (
+                "basic_auth_users:\n  john: 12\n",
+                "basic_auth_users.john: this is no bcrypt hash",
+            ),
+            (
+                "rate_limit:\n  interval: 5\n  burst: 1\n",
+                "rate_limit.interval: a duration needs a unit",
+            ),
+            (
+                "rate_limit:\n  interval: soon\n",
+                "rate_limit.interval: \"soon\" is no duration",
+            ),
+            (
+                "rate_limit:\n  interval: 1s\n",
+                "rate_limit.burst: 0 would refuse every request",
+            ),
+            (
+                "rate_limit:\n  interval: 1s\n  burst: -1\n",
+                "rate_limit.burst: this is no number",
+            ),
+            ("hunter2\nhunter2\n", "this is no YAML mapping"),
+            ("- hunter2\n", "this is no YAML mapping"),
+            ("a: [hunter2\n", "this is no YAML mapping"),
+        ] {
+            let problems = parse(text).unwrap_err();
+            assert!(
+                problems.iter().any(|problem| problem.contains(expected)),
+                "{text}: {problems:?}"
+            );
+            assert!(
+                problems
+                    .iter()
+                    .all(|problem| problem.starts_with("/etc/web.yml: ")),
+                "{problems:?}"
+            );
+            assert!(
+                !problems.iter().any(|problem| problem.contains("hunter2")),
+                "a value was shown: {problems:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn tls_settings_that_cannot_work_are_refused() {
+        for (lines, expected) in [
+            (
+                "  client_ca_file: /dev/null\n",
+                "client_ca_file: clients are not asked",
+            ),
+            (
+                "  client_allowed_sans: [a]\n",
+                "client_allowed_sans: clients are not asked",
+            ),
+            (
+                "  client_allowed_sans: a\n",
+                "client_allowed_sans: this must be a list",
+            ),
+            ("  min_version: TLS111\n", "min_version: \"TLS111\" is unknown"),
+            ("  max_version: TLS11\n", "max_version: no version is left"),
+            (
+                "  min_version: TLS13\n  max_version: TLS12\n",
+                "max_version: no version is left",
+            ),
+            (
+                "  cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA2048]\n",
+                "is unknown",
+            ),
+            (
+                "  max_version: TLS12\n  cipher_suites: [TLS_RSA_WITH_RC4_128_SHA]\n",
+                "cipher_suites: no suite is left",
+            ),
+            (
+                "  max_version: TLS12\n  cipher_suites: [TLS_AES_128_GCM_SHA256]\n",
+                "cipher_suites: no suite is left",
+            ),
+            ("  curve_preferences: [CurveP257]\n", "is unknown"),
+            (
+                "  curve_preferences: [CurveP521]\n",
+                "curve_preferences: no curve is left",
+            ),
+        ] {
+            let problems = tls(lines).unwrap_err();
+            assert_eq!(problems.len(), 1, "{lines}: {problems:?}");
+            assert!(problems[0].contains(expected), "{lines}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn all_problems_are_listed_at_once() {
+        let problems =
+            parse("x: 1\nhttp_server_config:\n  y: 2\n  http2: 3\nbasic_auth_users:\n  john: doe\n")
+                .unwrap_err();
+        assert_eq!(problems.len(), 4, "{problems:?}");
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let config = parse(&format!(
+            "tls_server_config:\n  cert_file: a\n  key: PRIVATE\nbasic_auth_users:\n  alice: {HASH}\n"
+        ))
+        .unwrap();
+        let debug = format!("{config:?}");
+        assert!(
+            !debug.contains("PRIVATE") && !debug.contains("X0h1gDs"),
+            "{debug}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_has_an_outcome(text in "([a-z_]{1,9}: ?[ -~]{0,9}\n|  ?[ -~]{0,12}\n|tls_server_config:\n|  cert_file: [ -~]{0,5}\n){0,8}") {
+            if let Err(problems) = parse(&text) {
+                prop_assert!(problems.iter().all(|problem| problem.starts_with("/etc/web.yml: ")));
+            }
         }
     }
 }

@@ -218,3 +218,142 @@ impl Limiter {
         admitted
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USER: &str =
+        "basic_auth_users:\n  alice: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG\n";
+
+    fn certificate(folder: &Path, name: &str) -> String {
+        let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+        fs::write(folder.join("server.crt"), made.cert.pem()).unwrap();
+        fs::write(folder.join("server.key"), made.signing_key.serialize_pem()).unwrap();
+        made.cert.pem()
+    }
+
+    #[tokio::test]
+    async fn a_change_is_taken_and_a_broken_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("web.yml");
+        fs::write(&path, "").unwrap();
+        let file = WebFile::open_with_interval(&path, Duration::ZERO).unwrap();
+        assert!(file.current().await.config.users.is_empty());
+
+        fs::write(&path, USER).unwrap();
+        assert_eq!(
+            file.current().await.config.users.len(),
+            1,
+            "the request that sees the change already obeys it"
+        );
+        fs::write(&path, "basic_auth_users:\n  alice: open sesame\n").unwrap();
+        assert_eq!(
+            file.current().await.config.users.len(),
+            1,
+            "a broken version changes nothing"
+        );
+        fs::remove_file(&path).unwrap();
+        assert_eq!(
+            file.current().await.config.users.len(),
+            1,
+            "nor does a missing one"
+        );
+        fs::write(
+            &path,
+            format!("{USER}  bob: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG\n"),
+        )
+        .unwrap();
+        assert_eq!(file.current().await.config.users.len(), 2);
+
+        certificate(folder.path(), "localhost");
+        fs::write(
+            &path,
+            "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n",
+        )
+        .unwrap();
+        assert_eq!(file.current().await.config.users.len(), 2, "TLS needs a restart");
+    }
+
+    #[tokio::test]
+    async fn a_renewed_certificate_is_taken_once_key_and_certificate_agree() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("web.yml");
+        certificate(folder.path(), "a.example");
+        fs::write(
+            &path,
+            "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n",
+        )
+        .unwrap();
+        let file = WebFile::open_with_interval(&path, Duration::ZERO).unwrap();
+        let first = file.current().await.tls().unwrap();
+        assert!(
+            Arc::ptr_eq(&first, &file.current().await.tls().unwrap()),
+            "nothing is read again without a change"
+        );
+
+        let old_key = fs::read(folder.path().join("server.key")).unwrap();
+        certificate(folder.path(), "a-longer-name.example");
+        let new_key = fs::read(folder.path().join("server.key")).unwrap();
+        fs::write(
+            folder.path().join("server.key"),
+            [old_key.as_slice(), b"\n"].concat(),
+        )
+        .unwrap();
+        assert!(
+            Arc::ptr_eq(&first, &file.current().await.tls().unwrap()),
+            "half a renewal is not taken"
+        );
+        fs::write(
+            folder.path().join("server.key"),
+            [new_key.as_slice(), b"\n\n"].concat(),
+        )
+        .unwrap();
+        assert!(!Arc::ptr_eq(&first, &file.current().await.tls().unwrap()));
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_files_is_said_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("web.yml");
+        assert!(WebFile::open(&path).unwrap_err().problems[0].contains("cannot be read"));
+        fs::write(folder.path().join("garbage"), "hunter2").unwrap();
+        fs::write(&path, "tls_server_config:\n  cert_file: garbage\n  key_file: nowhere\n  client_ca_file: garbage\n  client_auth_type: RequestClientCert\n").unwrap();
+        let problems = WebFile::open(&path).unwrap_err().problems;
+        assert_eq!(problems.len(), 3, "{problems:?}");
+        for (problem, expected) in problems.iter().zip(["cert_file", "key_file", "client_ca_file"]) {
+            assert!(
+                problem.contains(expected) && problem.contains("web.yml") && !problem.contains("hunter2"),
+                "{problem}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_bucket_lets_a_burst_through_and_then_one_per_interval() {
+        let limiter = Limiter::new(RateLimit {
+            interval: Duration::from_secs(10),
+            burst: 3,
+        });
+        let start = Instant::now();
+        for (seconds, admitted) in [
+            (0, true),
+            (0, true),
+            (0, true),
+            (0, false),
+            (9, false),
+            (10, true),
+            (10, false),
+            (100, true),
+            (100, true),
+            (100, true),
+            (100, false),
+        ] {
+            assert_eq!(
+                limiter.admits(start + Duration::from_secs(seconds)),
+                admitted,
+                "{seconds}"
+            );
+        }
+    }
+}
