@@ -5,21 +5,28 @@
 //! (to how many, how long), `web_config`, `web_file`, `tls`, `auth` and `guard` (to whom).
 
 mod address;
+mod auth;
 mod body;
 mod connection;
+mod guard;
 mod landing;
 mod limits;
 pub mod listener;
 pub mod negotiate;
 mod registry;
 mod routes;
+mod san;
 mod server;
+mod tls;
+mod web_config;
 mod web_file;
 
 pub use address::{AddressError, ListenAddress};
 pub use body::Body;
+pub use guard::Guard;
 pub use landing::{AccountStatus, EndpointStatus, Status};
 pub use limits::Limits;
 pub use routes::{Routes, Site, TelemetryPath};
 pub use server::{Handler, Server};
+pub use web_config::{WebConfig, WebConfigError};
 pub use web_file::WebFile;

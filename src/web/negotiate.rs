@@ -180,10 +180,10 @@ mod tests {
     const TEXT: Format = Format::Text;
     const OPEN: Format = Format::OpenMetrics;
 
-    fn headers(name: HeaderName, lines: &[&str]) -> HeaderMap {
+    fn headers(name: &HeaderName, lines: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for line in lines {
-            headers.append(name.clone(), HeaderValue::from_str(line).unwrap());
+            headers.append(name, HeaderValue::from_str(line).unwrap());
         }
         headers
     }
@@ -225,15 +225,15 @@ mod tests {
             ),
             ("a JSON client", "application/json", TEXT),
         ] {
-            assert_eq!(format(&headers(ACCEPT, &[accept])), expected, "{client}");
+            assert_eq!(format(&headers(&ACCEPT, &[accept])), expected, "{client}");
         }
         assert_eq!(format(&HeaderMap::new()), TEXT, "no header");
     }
 
     #[test]
     fn formats_by_the_rules() {
-        for (lines, expected) in [
-            (&["application/openmetrics-text"] as &[&str], OPEN),
+        let cases: Vec<(&[&str], Format)> = vec![
+            (&["application/openmetrics-text"], OPEN),
             (
                 &["application/openmetrics-text; version=1.0.0; charset=utf-8"],
                 OPEN,
@@ -282,16 +282,17 @@ mod tests {
             (&["x;y=\"a\\\",b\", application/openmetrics-text"], OPEN),
             (&[",,;q=1,application/openmetrics-text"], OPEN),
             (&[""], TEXT),
-        ] {
-            assert_eq!(format(&headers(ACCEPT, lines)), expected, "{lines:?}");
+        ];
+        for (lines, expected) in cases {
+            assert_eq!(format(&headers(&ACCEPT, lines)), expected, "{lines:?}");
         }
     }
 
     #[test]
     fn codings_by_the_rules() {
         use Coding::{Gzip, Identity};
-        for (lines, expected) in [
-            (&[] as &[&str], Some(Identity)),
+        let cases: Vec<(&[&str], Option<Coding>)> = vec![
+            (&[], Some(Identity)),
             (&[""], Some(Identity)),
             (&["gzip"], Some(Gzip)),
             (&["GZip ; Q=0.5"], Some(Gzip)),
@@ -315,8 +316,9 @@ mod tests {
             (&["*;q=0, gzip"], Some(Gzip)),
             (&["gzip;q=nonsense"], Some(Identity)),
             (&["gzip;q=0.0001"], Some(Identity)),
-        ] {
-            assert_eq!(coding(&headers(ACCEPT_ENCODING, lines)), expected, "{lines:?}");
+        ];
+        for (lines, expected) in cases {
+            assert_eq!(coding(&headers(&ACCEPT_ENCODING, lines)), expected, "{lines:?}");
         }
     }
 
@@ -327,8 +329,8 @@ mod tests {
             // unless a quote swallows it or it is about the format itself.
             prop_assume!(!line.contains('"') && !line.to_lowercase().contains("openmetrics"));
             let with = format!("{line},application/openmetrics-text");
-            prop_assert_eq!(format(&headers(ACCEPT, &[&with])), OPEN);
-            let _ = coding(&headers(ACCEPT_ENCODING, &[&line]));
+            prop_assert_eq!(format(&headers(&ACCEPT, &[&with])), OPEN);
+            let _ = coding(&headers(&ACCEPT_ENCODING, &[&line]));
         }
     }
 }

@@ -138,9 +138,10 @@ impl<H: Handler> Accepting<'_, H> {
             match accepted {
                 Ok((stream, peer)) => {
                     failures = 0;
-                    match self.registry.enter() {
-                        Some(place) => self.start(stream, peer, place),
-                        None => tracing::warn!(%peer, "refused: every connection is busy with a response"),
+                    if let Some(place) = self.registry.enter() {
+                        self.start(stream, peer, place);
+                    } else {
+                        tracing::warn!(%peer, "refused: every connection is busy with a response");
                     }
                 }
                 Err(error) => {
@@ -174,10 +175,10 @@ impl<H: Handler> Accepting<'_, H> {
                 Ok(Some(End::Closed(Ok(())) | End::Drained) | None) => {}
                 Ok(Some(End::Closed(Err(error)))) => tracing::debug!(%peer, %error, "connection broken"),
                 Ok(Some(End::TooSlow(phase))) => {
-                    tracing::debug!(%peer, ?phase, "connection closed: too slow")
+                    tracing::debug!(%peer, ?phase, "connection closed: too slow");
                 }
                 Ok(Some(End::Evicted)) => {
-                    tracing::debug!(%peer, "connection closed to make room for another")
+                    tracing::debug!(%peer, "connection closed to make room for another");
                 }
                 // The panic hook has logged where; other connections do not notice.
                 Err(_) => tracing::error!(%peer, "a request's handler panicked; its connection was closed"),

@@ -1,0 +1,5 @@
+//! The server over real sockets: what rude clients can and cannot do, TLS and passwords.
+
+mod access;
+mod limits;
+mod support;
