@@ -1,9 +1,11 @@
 //! The provider's stand-in behind `demo`, the tests and the benches: real HTTP, real signatures, made-up traffic.
 //!
 //! The pure rooms: [`traffic`] says what is true, [`reply`] and [`habits`] print it, `request` judges a
-//! call, [`faults`] says what goes wrong and when. [`server`] is the only one with sockets. Time comes from
-//! the [`crate::clock::Clock`] in the options.
+//! call, [`faults`] says what goes wrong and when. The others: `answer` turns one HTTP request into a reply,
+//! `body` carries it, `log` keeps what was asked, [`server`] has the sockets. Time comes from the
+//! [`crate::clock::Clock`] in the options.
 
+mod answer;
 mod body;
 pub mod faults;
 pub mod habits;

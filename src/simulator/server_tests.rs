@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use chrono::{TimeZone as _, Utc};
+use secrecy::SecretString;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::simulator::faults::Rule;
+use crate::simulator::body;
+use crate::simulator::faults::{Fault, RetryAfter, Rule};
 use crate::simulator::habits::Habit;
 use crate::simulator::options::{OwnedDomain, SimulatedAccount};
 use crate::simulator::traffic::Traffic;
@@ -238,6 +240,11 @@ async fn faults_of_the_head() {
     assert_eq!(reply.json()["status"], 0);
     let reply = call_with(&simulator, Fault::ClockSkew(-3_600)).await.unwrap();
     assert_eq!(reply.header("date"), Some("Sun, 23 Oct 2016 03:00:00 GMT"));
+    let started = Instant::now();
+    call_with(&simulator, Fault::Latency(Duration::from_millis(30)))
+        .await
+        .unwrap();
+    assert!(started.elapsed() >= Duration::from_millis(30));
     let other = call(&simulator, FLOW).await.unwrap();
     assert_eq!(other.header("date"), Some("Sun, 23 Oct 2016 04:00:00 GMT"));
 }
