@@ -13,8 +13,10 @@ pub(super) fn signature(username: &str, secret_key: &SecretString, date: NaiveDa
     md5.update(date.format("%Y%m%d").to_string());
     md5.update(username);
     md5.update(secret_key.expose_secret());
-    let hex: String = md5.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    hex.into()
+    md5.finalize()
+        .iter()
+        .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+        .into()
 }
 
 /// The day that is signed with at an instant, in the provider's zone.

@@ -25,9 +25,8 @@ impl Quantity {
         match text.parse::<f64>() {
             // Adding 0 turns -0 into 0.
             Ok(value) if value.is_finite() && value >= 0.0 => Self::Given(value + 0.0),
-            Ok(_) => Self::Unusable,
             Err(_) if matches!(text, "" | "-" | "--" | "null") => Self::NotGiven,
-            Err(_) => Self::Unusable,
+            _ => Self::Unusable,
         }
     }
 }
