@@ -65,6 +65,7 @@ fn store(count: u32) -> (Arc<Store>, Arc<SelfMetrics>) {
     let self_metrics = SelfMetrics::new(BUILD).expect("the names differ");
     let roster: Vec<_> = (0..count)
         .map(|n| RosterEntry {
+            source: 0,
             domain: Domain::parse(&format!("cdn{n}.customer{}.example.com", n % 97)).expect("is a host name"),
             account: AccountName::new("jcloud_00"),
             endpoints: Endpoint::ALL.to_vec(),
@@ -75,6 +76,7 @@ fn store(count: u32) -> (Arc<Store>, Arc<SelfMetrics>) {
         for endpoint in Endpoint::ALL {
             let readings: Vec<_> = (0..12).map(|place| reading(endpoint, n, place)).collect();
             let report = Report {
+                source: 0,
                 domain: &entry.domain,
                 endpoint,
                 outcome: Ok(&readings),

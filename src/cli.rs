@@ -55,6 +55,10 @@ pub struct Web {
     )]
     pub listen_addresses: Vec<ListenAddress>,
 
+    /// Take the listening sockets from systemd instead of `--web.listen-address`.
+    #[arg(long = "web.systemd-socket", global = true)]
+    pub systemd_socket: bool,
+
     /// The path of the metrics.
     #[arg(
         long = "web.telemetry-path",

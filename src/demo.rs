@@ -35,14 +35,21 @@ impl Demo {
     /// How many domains it has.
     #[must_use]
     pub fn domain_count(&self) -> usize {
-        self.options.accounts.iter().map(|account| account.domains.len()).sum()
+        self.options
+            .accounts
+            .iter()
+            .map(|account| account.domains.len())
+            .sum()
     }
 
     /// The configuration as an operator would write it for the simulated account. It is polled more
     /// often than a real one should be, so that there is something to watch.
     #[must_use]
     pub fn config_text(&self) -> String {
-        let mut text = format!("api:\n  base_url: {}\npoll:\n  interval: 15s\naccounts:\n", self.base_url());
+        let mut text = format!(
+            "api:\n  base_url: {}\npoll:\n  interval: 15s\naccounts:\n",
+            self.base_url()
+        );
         for account in &self.options.accounts {
             // Writing to a String cannot fail.
             let _ = write!(
@@ -54,7 +61,11 @@ impl Demo {
             for domain in &account.domains {
                 let name = &domain.name;
                 let _ = if domain.live_only {
-                    writeln!(text, "      - name: {name}\n        endpoints: [{}]", Endpoint::BandwidthFlow)
+                    writeln!(
+                        text,
+                        "      - name: {name}\n        endpoints: [{}]",
+                        Endpoint::BandwidthFlow
+                    )
                 } else {
                     writeln!(text, "      - {name}")
                 };

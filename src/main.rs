@@ -1,5 +1,6 @@
 //! Arguments, logging, exit codes; the only place that ends the process.
 
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use jdcloud_cdn_exporter::cli::{Cli, Command};
 use jdcloud_cdn_exporter::clock::Clock;
 use jdcloud_cdn_exporter::config::{self, Config, Environment, Summary};
 use jdcloud_cdn_exporter::demo::Demo;
-use jdcloud_cdn_exporter::web::{Limits, listener};
+use jdcloud_cdn_exporter::web::{Limits, WebFile, listener};
 use jdcloud_cdn_exporter::{build_info, telemetry};
 
 /// The exit code of a configuration, or a command line, that cannot be used.
@@ -54,7 +55,10 @@ fn check(cli: &Cli) -> ExitCode {
     }
 }
 
-#[allow(clippy::print_stderr, reason = "the same words at start and from --config.check")]
+#[allow(
+    clippy::print_stderr,
+    reason = "the same words at start and from --config.check"
+)]
 fn refuse(problems: &[String]) -> ExitCode {
     for problem in problems {
         eprintln!("{problem}");
@@ -64,35 +68,61 @@ fn refuse(problems: &[String]) -> ExitCode {
 
 fn exporter(cli: &Cli, config: Config) -> anyhow::Result<ExitCode> {
     let again = cli.clone();
-    let parts = parts(cli, Arc::new(move || load(&again)))?;
+    let web_file = web_file(cli)?;
+    let listeners = listeners(cli)?;
+    let parts = parts(cli, web_file, listeners, Arc::new(move || load(&again)));
     run(async |stop| Ok(app::run(config, parts, stop).await?))
 }
 
 fn demo(cli: &Cli) -> anyhow::Result<ExitCode> {
     // What the demo serves is bound first, as it is for the real exporter.
-    let listeners = listener::bind(&cli.web.listen_addresses)?;
+    let web_file = web_file(cli)?;
+    let listeners = listeners(cli)?;
     run(async |stop| {
-        let demo = Demo::start().await.context("the simulated provider cannot start")?;
+        let demo = Demo::start()
+            .await
+            .context("the simulated provider cannot start")?;
         let config = demo.config(&Environment::capture())?;
-        print_where_to_look(cli, &demo, &listeners);
+        let tls = web_file.as_ref().is_some_and(|file| file.is_tls());
+        print_where_to_look(cli, &demo, tls, &listeners);
         let again = config.clone();
-        let parts = Parts { listeners, ..parts_without_listeners(cli, Arc::new(move || Ok(again.clone()))) };
+        let parts = parts(cli, web_file, listeners, Arc::new(move || Ok(again.clone())));
         app::run(config, parts, stop).await?;
         demo.stop().await;
         Ok(())
     })
 }
 
-fn parts(cli: &Cli, load_config: Arc<LoadConfig>) -> anyhow::Result<Parts> {
-    let listeners = listener::bind(&cli.web.listen_addresses)?;
-    Ok(Parts { listeners, ..parts_without_listeners(cli, load_config) })
+/// The web configuration file, if one is given.
+fn web_file(cli: &Cli) -> anyhow::Result<Option<Arc<WebFile>>> {
+    let Some(path) = &cli.web.config_file else {
+        return Ok(None);
+    };
+    let file = WebFile::open(path)?;
+    for warning in file.warnings() {
+        tracing::warn!("{warning}");
+    }
+    Ok(Some(Arc::new(file)))
 }
 
-fn parts_without_listeners(cli: &Cli, load_config: Arc<LoadConfig>) -> Parts {
+fn listeners(cli: &Cli) -> anyhow::Result<Vec<TcpListener>> {
+    Ok(if cli.web.systemd_socket {
+        listener::from_systemd()?
+    } else {
+        listener::bind(&cli.web.listen_addresses)?
+    })
+}
+
+fn parts(
+    cli: &Cli,
+    web_file: Option<Arc<WebFile>>,
+    listeners: Vec<TcpListener>,
+    load_config: Arc<LoadConfig>,
+) -> Parts {
     Parts {
-        listeners: Vec::new(),
+        listeners,
         telemetry_path: cli.web.telemetry_path.clone(),
-        web_file: None,
+        web_file,
         limits: Limits::default(),
         clock: Clock::System,
         load_config,
@@ -107,7 +137,11 @@ fn run(work: impl AsyncFnOnce(CancellationToken) -> anyhow::Result<()>) -> anyho
         .context("the runtime cannot start")?;
     let outcome = runtime.block_on(async {
         let mut signals = Signals::new().context("signals cannot be handled")?;
-        tracing::info!(version = build_info::VERSION, revision = build_info::REVISION, "starting");
+        tracing::info!(
+            version = build_info::VERSION,
+            revision = build_info::REVISION,
+            "starting"
+        );
         let stop = CancellationToken::new();
         let impatient = async {
             let signal = signals.next().await;
@@ -126,11 +160,19 @@ fn run(work: impl AsyncFnOnce(CancellationToken) -> anyhow::Result<()>) -> anyho
 }
 
 #[allow(clippy::print_stdout, reason = "the demo tells a person where to look")]
-fn print_where_to_look(cli: &Cli, demo: &Demo, listeners: &[std::net::TcpListener]) {
-    let scheme = if cli.web.config_file.is_some() { "http(s)" } else { "http" };
+fn print_where_to_look(cli: &Cli, demo: &Demo, tls: bool, listeners: &[TcpListener]) {
+    let scheme = if tls { "https" } else { "http" };
     for address in listeners.iter().filter_map(|listener| listener.local_addr().ok()) {
-        let host = if address.ip().is_unspecified() { "localhost".to_owned() } else { address.ip().to_string() };
-        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        let host = if address.ip().is_unspecified() {
+            "localhost".to_owned()
+        } else {
+            address.ip().to_string()
+        };
+        let host = if host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host
+        };
         println!(
             "The exporter of a simulated CDN:\n  \
              metrics   {scheme}://{host}:{port}{path}\n  \

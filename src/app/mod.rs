@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::exposition::{BuildInfo, Exposition, SelfMetrics};
 use crate::provider::ClientError;
 use crate::store::Store;
-use crate::web::{Limits, Routes, Server, TelemetryPath, WebFile};
+use crate::web::{Guard, Limits, Routes, Server, TelemetryPath, WebFile};
 use crate::{build_info, systemd};
 
 use pollers::Pollers;
@@ -67,7 +67,14 @@ pub enum AppError {
 /// # Errors
 /// When it cannot start, and when a part ends unexpectedly.
 pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Result<(), AppError> {
-    let Parts { listeners, telemetry_path, web_file, limits, clock, load_config } = parts;
+    let Parts {
+        listeners,
+        telemetry_path,
+        web_file,
+        limits,
+        clock,
+        load_config,
+    } = parts;
     let metrics = SelfMetrics::new(BuildInfo {
         version: build_info::VERSION,
         revision: build_info::REVISION,
@@ -75,15 +82,25 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     })?;
     metrics.reload_succeeded(clock.now());
     let store = Arc::new(Store::new(config.poll.visibility(), &[]));
-    let mut pollers =
-        Pollers::new(Arc::clone(&store), Arc::clone(&metrics), clock.clone(), stop.child_token());
+    let mut pollers = Pollers::new(
+        Arc::clone(&store),
+        Arc::clone(&metrics),
+        clock.clone(),
+        stop.child_token(),
+    );
     let failed = pollers.failures();
     pollers.apply(&config)?;
     let views = pollers.views();
-    let reloader = Arc::new(Reloader::new(pollers, load_config, Arc::clone(&metrics), clock.clone()));
+    let reloader = Arc::new(Reloader::new(
+        pollers,
+        load_config,
+        Arc::clone(&metrics),
+        clock.clone(),
+    ));
     let exposition = Exposition::new(store, metrics, clock);
     let site = LiveSite::new(exposition, views, Arc::clone(&reloader));
-    let server = Server::new(Routes::new(site, telemetry_path), limits).with_web_file(web_file);
+    let routes = Guard::new(Routes::new(site, telemetry_path), web_file.clone());
+    let server = Server::new(routes, limits).with_web_file(web_file);
 
     let serving = server.serve(listeners, stop.clone());
     let hangups = Hangups::new().each(|| reloader.reload());

@@ -12,9 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::config::{Account, Api, Config};
 use crate::exposition::SelfMetrics;
-use crate::model::{
-    AccountName, Answer, DateShift, Domain, Endpoint, Failure, WindowRange, stable_hash,
-};
+use crate::model::{AccountName, Answer, DateShift, Domain, Endpoint, Failure, WindowRange, stable_hash};
 use crate::observer::Observer;
 use crate::poller::{self, Assignment, Lane, Progress, Surroundings, Upstream};
 use crate::provider::{Client, ClientError, Connections};
@@ -167,7 +165,11 @@ impl Pollers {
             }
             stays
         });
-        let names: Vec<AccountName> = config.accounts.iter().map(|account| account.name.clone()).collect();
+        let names: Vec<AccountName> = config
+            .accounts
+            .iter()
+            .map(|account| account.name.clone())
+            .collect();
         self.lanes.retain(|name, _| names.contains(name));
         self.metrics.retain_accounts(&names);
     }
@@ -207,7 +209,13 @@ impl Pollers {
             observer: self.observer(),
             clock: self.clock.clone(),
         };
-        let polling = poller::run(endpoint, receiver, surroundings, Arc::clone(&progress), cancel.clone());
+        let polling = poller::run(
+            endpoint,
+            receiver,
+            surroundings,
+            Arc::clone(&progress),
+            cancel.clone(),
+        );
         let ended = self.ended.clone();
         let name = format!("the poller of account {account}, endpoint {endpoint},");
         let cancelled = cancel.clone();
@@ -218,7 +226,11 @@ impl Pollers {
                 ended.send_replace(Some(name));
             }
         });
-        let running = Running { assignments, progress: Arc::clone(&progress), cancel };
+        let running = Running {
+            assignments,
+            progress: Arc::clone(&progress),
+            cancel,
+        };
         self.running.insert((account, endpoint), running);
         progress
     }
@@ -242,6 +254,17 @@ fn roster(config: &Config) -> Vec<RosterEntry> {
 
 /// What decides whether two readings of a domain are comparable.
 fn source(api: &Api, account: &Account) -> u64 {
-    let Account { name, username, units, .. } = account;
-    stable_hash(format!("{name}\n{username}\n{units:?}\n{}\n{}", api.time_zone, api.base_url).as_bytes())
+    let Account {
+        name,
+        username,
+        units,
+        ..
+    } = account;
+    stable_hash(
+        format!(
+            "{name}\n{username}\n{units:?}\n{}\n{}",
+            api.time_zone, api.base_url
+        )
+        .as_bytes(),
+    )
 }

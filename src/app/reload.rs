@@ -25,7 +25,12 @@ impl Reloader {
         metrics: Arc<SelfMetrics>,
         clock: Clock,
     ) -> Self {
-        Self { pollers: Mutex::new(pollers), load, metrics, clock }
+        Self {
+            pollers: Mutex::new(pollers),
+            load,
+            metrics,
+            clock,
+        }
     }
 
     /// Every problem of the new configuration, or nothing.
@@ -36,11 +41,13 @@ impl Reloader {
         // Files are read on a thread that serves and polls nothing.
         let loaded = tokio::task::spawn_blocking(move || load()).await;
         let applied = match loaded {
-            Ok(Ok(config)) => {
-                pollers.apply(&config).map_err(|error| vec![crate::telemetry::chain(&error)])
-            }
+            Ok(Ok(config)) => pollers
+                .apply(&config)
+                .map_err(|error| vec![crate::telemetry::chain(&error)]),
             Ok(Err(problems)) => Err(problems),
-            Err(_) => Err(vec!["reading the configuration failed unexpectedly; see the log".to_owned()]),
+            Err(_) => Err(vec![
+                "reading the configuration failed unexpectedly; see the log".to_owned(),
+            ]),
         };
         match &applied {
             Ok(()) => {

@@ -48,7 +48,9 @@ impl Hangups {
     pub(super) fn new() -> Self {
         Self(
             signal(SignalKind::hangup())
-                .inspect_err(|error| tracing::error!(%error, "SIGHUP cannot be handled; reload by POST /-/reload"))
+                .inspect_err(
+                    |error| tracing::error!(%error, "SIGHUP cannot be handled; reload by POST /-/reload"),
+                )
                 .ok(),
         )
     }

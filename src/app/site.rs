@@ -15,7 +15,11 @@ pub(super) struct LiveSite {
 
 impl LiveSite {
     pub(super) fn new(exposition: Exposition, views: Views, reloader: Arc<Reloader>) -> Self {
-        Self { exposition, views, reloader }
+        Self {
+            exposition,
+            views,
+            reloader,
+        }
     }
 }
 
@@ -47,7 +51,10 @@ impl Site for LiveSite {
                 last_failure: view.last_failure.map(|(_, failure)| failure.reason),
                 first_round_done: view.first_round_done,
             };
-            match accounts.last_mut().filter(|account| account.name == *progress.account()) {
+            match accounts
+                .last_mut()
+                .filter(|account| account.name == *progress.account())
+            {
                 Some(account) => account.endpoints.push(endpoint),
                 None => accounts.push(AccountStatus {
                     name: progress.account().clone(),

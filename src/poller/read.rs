@@ -34,8 +34,7 @@ impl Outcome {
         if divides && piece.len() == 1 {
             self.offenders.extend(piece.iter().cloned());
         }
-        self
-            .readings
+        self.readings
             .extend(piece.into_iter().map(|domain| (domain, Err(failure.reason))));
         self.failure = Some(failure);
     }

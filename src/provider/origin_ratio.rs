@@ -88,7 +88,7 @@ impl<'de> Item<'de> for DomainRows<'_, '_> {
         }
         match window {
             Some(window) if !values.is_empty() => {
-                self.rows.collect(self.readings, Reading { window, values })
+                self.rows.collect(self.readings, Reading { window, values });
             }
             None if timed => {}
             _ => self.rows.reject(Reject::Shape),

@@ -45,6 +45,7 @@ pub(super) fn entry(domain: &str, account: &str, tracks: [Option<Track>; 2]) -> 
     Arc::new(Entry {
         domain: Domain::parse(domain).unwrap(),
         account: AccountName::new(account),
+        source: 0,
         tracks,
     })
 }

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jdcloud_cdn_exporter::exposition::Format;
+use jdcloud_cdn_exporter::exposition::{Format, Page, PageError};
 use jdcloud_cdn_exporter::web::{
-    Guard, Limits, Page, Routes, Server, Site, Status, TelemetryPath, WebFile, listener,
+    Guard, Limits, Routes, Server, Site, Status, TelemetryPath, WebFile, listener,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -31,18 +31,18 @@ pub(crate) struct TestSite {
 }
 
 impl Site for TestSite {
-    async fn metrics(&self, format: Format, gzip: bool) -> Page {
+    async fn metrics(&self, format: Format, gzip: bool) -> Result<Page, PageError> {
         let piece = bytes::Bytes::from(vec![b'x'; 64 * 1_024]);
         let parts = if self.pieces == 0 {
             vec!["up ".into(), "1\n".into()]
         } else {
             vec![piece; self.pieces]
         };
-        Page {
+        Ok(Page {
             content_type: format.content_type(),
             content_encoding: gzip.then_some("gzip"),
             parts,
-        }
+        })
     }
     fn ready(&self) -> Result<(), String> {
         assert!(!self.broken, "broken on purpose");
