@@ -28,13 +28,17 @@ fn main() -> ExitCode {
     if let Err(error) = telemetry::init(cli.log.level, cli.log.format) {
         return print_error(&error.into());
     }
+    let web_file = match web_file(&cli) {
+        Ok(file) => file,
+        Err(problems) => return refuse(&problems),
+    };
     let outcome = match cli.command {
-        None if cli.config_check => return check(&cli),
+        Some(Command::Demo) => demo(&cli, web_file),
         None => match load(&cli) {
-            Ok(config) => exporter(&cli, config),
+            Ok(config) if cli.config_check => return print_summary(&config),
+            Ok(config) => exporter(&cli, config, web_file),
             Err(problems) => return refuse(&problems),
         },
-        Some(Command::Demo) => demo(&cli),
     };
     outcome.unwrap_or_else(|error| print_error(&error))
 }
@@ -45,14 +49,9 @@ fn load(cli: &Cli) -> Result<Config, Vec<String>> {
 }
 
 #[allow(clippy::print_stdout, reason = "its output is the purpose of --config.check")]
-fn check(cli: &Cli) -> ExitCode {
-    match load(cli) {
-        Ok(config) => {
-            print!("{}", Summary(&config));
-            ExitCode::SUCCESS
-        }
-        Err(problems) => refuse(&problems),
-    }
+fn print_summary(config: &Config) -> ExitCode {
+    println!("{}", Summary(config));
+    ExitCode::SUCCESS
 }
 
 #[allow(
@@ -66,17 +65,15 @@ fn refuse(problems: &[String]) -> ExitCode {
     ExitCode::from(UNUSABLE)
 }
 
-fn exporter(cli: &Cli, config: Config) -> anyhow::Result<ExitCode> {
+fn exporter(cli: &Cli, config: Config, web_file: Option<Arc<WebFile>>) -> anyhow::Result<ExitCode> {
     let again = cli.clone();
-    let web_file = web_file(cli)?;
     let listeners = listeners(cli)?;
     let parts = parts(cli, web_file, listeners, Arc::new(move || load(&again)));
     run(async |stop| Ok(app::run(config, parts, stop).await?))
 }
 
-fn demo(cli: &Cli) -> anyhow::Result<ExitCode> {
+fn demo(cli: &Cli, web_file: Option<Arc<WebFile>>) -> anyhow::Result<ExitCode> {
     // What the demo serves is bound first, as it is for the real exporter.
-    let web_file = web_file(cli)?;
     let listeners = listeners(cli)?;
     run(async |stop| {
         let demo = Demo::start()
@@ -94,11 +91,11 @@ fn demo(cli: &Cli) -> anyhow::Result<ExitCode> {
 }
 
 /// The web configuration file, if one is given.
-fn web_file(cli: &Cli) -> anyhow::Result<Option<Arc<WebFile>>> {
+fn web_file(cli: &Cli) -> Result<Option<Arc<WebFile>>, Vec<String>> {
     let Some(path) = &cli.web.config_file else {
         return Ok(None);
     };
-    let file = WebFile::open(path)?;
+    let file = WebFile::open(path).map_err(|error| error.problems)?;
     for warning in file.warnings() {
         tracing::warn!("{warning}");
     }

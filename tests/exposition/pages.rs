@@ -33,6 +33,7 @@ fn site(count: usize) -> Site {
     let roster: Vec<_> = domains
         .iter()
         .map(|domain| RosterEntry {
+            source: 0,
             domain: domain.clone(),
             account: AccountName::new("jcloud_00"),
             endpoints: vec![Endpoint::BandwidthFlow],
@@ -63,6 +64,7 @@ impl Site {
     fn report(&self, n: usize, bandwidth: f64) {
         let readings = [reading("09:30:00", &[(Field::Bandwidth, bandwidth)])];
         let report = Report {
+            source: 0,
             domain: &self.domains[n],
             endpoint: Endpoint::BandwidthFlow,
             outcome: Ok(&readings),
