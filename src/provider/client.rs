@@ -9,7 +9,8 @@ use reqwest::{StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
-use super::decode::{Asked, DecodeError, decode};
+use super::decode::{DecodeError, decode};
+use super::rows::Asked;
 use super::{request, signature, status};
 use crate::clock::Clock;
 use crate::config::{Account, Api};
