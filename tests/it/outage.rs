@@ -119,7 +119,7 @@ async fn it_is_ready_once_every_first_round_has_ended_even_badly() {
 #[tokio::test]
 async fn what_cannot_be_a_reply_is_counted_by_its_reason_and_touches_nothing_else() {
     let mut setup = Setup::of(&DOMAINS);
-    // One more poll at most while this test looks: the values stay those of before.
+    // So that little has to be sent before a reply is too large.
     setup.api = "max_requests_per_second: 1000\n  max_reply_bytes: 1MiB";
     let exporter = setup.start().await;
     let whole = exporter.truth(&DOMAINS);

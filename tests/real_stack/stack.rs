@@ -173,7 +173,7 @@ async fn prometheus_has_the_providers_numbers_through_both_formats() {
         // One instant is one scrape, and one scrape is one snapshot: all of one window.
         let end = shown_window(&shown);
         // The scrape that is shown may be some seconds old.
-        let newest = [time, time - 5].map(|scraped| truth::newest_settled(scraped, SETTLE));
+        let newest = [time, time - 30].map(|scraped| truth::newest_settled(scraped, SETTLE));
         assert!(newest.contains(&end), "{end} is shown at {time}");
         let differences = truth::differences(&expected(&stack.simulator, end), &shown);
         assert_eq!(differences, [""; 0], "job {job}");

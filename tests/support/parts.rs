@@ -18,7 +18,12 @@ pub(crate) fn left_out(what: &str) {
         switch("JDCLOUD_REQUIRE_REAL_PARTS").is_none_or(|value| value != "1"),
         "{what} is not installed, and JDCLOUD_REQUIRE_REAL_PARTS=1 asks for it: run `make test`"
     );
-    println!("skipped: {what} is not installed; `make test` installs it");
+    // The harness captures what a test prints, but not what is written to the stream itself.
+    writeln!(
+        std::io::stderr(),
+        "skipped: {what} is not installed; `make test` installs it"
+    )
+    .expect("a standard error to write to");
 }
 
 /// Feeds text to a program; `None` if it is not installed.
