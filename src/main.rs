@@ -68,6 +68,9 @@ fn refuse(problems: &[String]) -> ExitCode {
 fn exporter(cli: &Cli, config: Config, web_file: Option<Arc<WebFile>>) -> anyhow::Result<ExitCode> {
     let again = cli.clone();
     let listeners = listeners(cli)?;
+    for address in listeners.iter().filter_map(|listener| listener.local_addr().ok()) {
+        tracing::info!(%address, path = cli.web.telemetry_path.as_str(), "listening");
+    }
     let parts = parts(cli, web_file, listeners, Arc::new(move || load(&again)));
     run(async |stop| Ok(app::run(config, parts, stop).await?))
 }
