@@ -187,11 +187,18 @@ impl<U: Upstream> Poller<U> {
 
     fn reassign(&mut self, assignment: Arc<Assignment<U>>) {
         let before = std::mem::replace(&mut self.assignment, assignment);
-        if before.source != self.assignment.source {
-            self.isolated.clear();
-        }
-        if before.batch != self.assignment.batch || before.source != self.assignment.source {
+        let other_source = before.source != self.assignment.source;
+        if other_source || before.batch != self.assignment.batch {
             self.batch = self.assignment.batch;
+        }
+        if other_source {
+            // Nothing is known of the domains any more.
+            self.isolated.clear();
+            let now = self.elapsed();
+            let waiting: Vec<_> = self.schedule.drain().collect();
+            for (id, _) in waiting {
+                self.schedule.push(id, now);
+            }
         }
         self.arrange();
         self.note_first_round();
@@ -354,7 +361,8 @@ impl<U: Upstream> Poller<U> {
         } = finished;
         let observer = Arc::clone(&self.surroundings.observer);
         observer.poll_finished(self.endpoint, started.elapsed());
-        if source == self.assignment.source {
+        let of_this_source = source == self.assignment.source;
+        if of_this_source {
             self.report(&outcome.readings);
             self.progress.ended(unit, &outcome, self.surroundings.clock.now());
             self.rearrange_after(&outcome);
@@ -368,6 +376,8 @@ impl<U: Upstream> Poller<U> {
             .not_before
             .map_or(now, |instant| now.max(self.since_origin(instant)));
         match self.units.get(&unit) {
+            // What came in is of no use: the new source is asked for the first time.
+            Some(Unit::Batch(_)) if !of_this_source => self.schedule.push(unit, now),
             Some(Unit::Batch(domains)) => {
                 let place = self.schedule.next_place(hash_of(domains), after);
                 self.schedule.push(unit, place);
