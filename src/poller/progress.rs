@@ -99,6 +99,11 @@ impl Progress {
         }
     }
 
+    /// Forgets the units that are polled no more.
+    pub(super) fn retain(&self, stays: impl Fn(UnitId) -> bool) {
+        self.lock().failing.retain(|unit| stays(*unit));
+    }
+
     fn log(&self, state: &mut State, failure: &Failure) {
         let place = Reason::ALL
             .iter()
