@@ -135,7 +135,13 @@ fn connect(message: &str, probe: &Probe, circumstances: &Circumstances<'_>) -> F
 
 fn certificate(message: &str, probe: &Probe, host: &str) -> Finding {
     let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
-    if has(&["UnknownIssuer", "unknown issuer", "self-signed", "SelfSigned"]) {
+    if has(&[
+        "UnknownIssuer",
+        "BadSignature",
+        "unknown issuer",
+        "self-signed",
+        "SelfSigned",
+    ]) {
         Finding::problem(
             format!("this machine does not trust who issued the certificate of {host}"),
             "install the package ca-certificates; where a proxy opens TLS, add its authority to this machine's",
