@@ -11,15 +11,18 @@
 //! * [`exposition`]: from a snapshot of the store to the text that Prometheus scrapes
 //! * [`web`]: serves it; [`app`] composes, reloads and stops all of it
 //! * [`config`], [`cli`], [`telemetry`], [`clock`], [`systemd`]: the edges towards the operator
+//! * [`check`]: asks the provider once and says what is wrong; [`manual`]: man page and completions
 //! * [`simulator`]: the provider's stand-in, behind `demo`, the tests and the benches
 
 pub mod app;
 pub mod build_info;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod exposition;
+pub mod manual;
 pub mod model;
 pub mod observer;
 pub mod plan;
