@@ -15,3 +15,4 @@ mod wire;
 
 pub use client::{Client, ClientError, Connections};
 pub use decode::{Asked, DecodeError, decode};
+pub use request::most_windows;
