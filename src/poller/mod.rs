@@ -28,7 +28,8 @@ use crate::store::{Report, Store};
 
 pub use lane::Lane;
 pub use progress::{Progress, ProgressView};
-use read::{Job, Outcome};
+use read::Job;
+pub use read::{Outcome, read_range};
 
 /// An isolated domain is asked alone no more often than this.
 const PROBE_EVERY: Duration = Duration::from_secs(600);
@@ -262,6 +263,7 @@ impl<U: Upstream> Poller<U> {
             observer: Arc::clone(&self.surroundings.observer),
             clock: self.surroundings.clock.clone(),
             round: due.as_secs() / self.assignment.interval.as_secs().max(1),
+            range: None,
         };
         self.under_way.spawn(async move {
             let started = Instant::now();
