@@ -28,7 +28,8 @@ use crate::store::{Report, Store};
 
 pub use lane::Lane;
 pub use progress::{Progress, ProgressView};
-use read::{Job, Outcome, Search};
+use read::{Job, Search};
+pub use read::{Outcome, read_range};
 
 /// An isolated domain is asked alone no more often than this.
 const PROBE_EVERY: Duration = Duration::from_secs(600);
@@ -336,6 +337,7 @@ impl<U: Upstream> Poller<U> {
             clock: self.surroundings.clock.clone(),
             round: due.as_secs() / self.assignment.interval.as_secs().max(1),
             search,
+            range: None,
         };
         self.under_way.spawn(async move {
             let started = Instant::now();
