@@ -9,7 +9,7 @@ Edit here, never the JSON. Needs Python 3.9 and its standard library only; the s
 
 import json
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Optional
 
@@ -137,7 +137,7 @@ FLEET = [
               columns={"domain": ("Domain", ""), "bandwidth": ("Bandwidth", "bps"), "origin": ("From origin", "bps"),
                        "ratio": ("Origin ratio", "percentunit"), "volume": ("24 hours", "decbytes"),
                        "age": ("Age of the window", "s")}),
-        Panel(**{**ALERT_TABLE.__dict__, "width": 8, "height": 12}),
+        replace(ALERT_TABLE, width=8, height=12),
     ]),
 ]
 
@@ -274,7 +274,7 @@ EXPORTER = [
               kind="table", width=8,
               columns={"instance": ("Instance", ""), "version": ("Version", ""), "revision": ("Revision", ""),
                        "rustc": ("Compiler", "")}),
-        Panel(**{**ALERT_TABLE.__dict__, "width": 24}),
+        replace(ALERT_TABLE, width=24),
     ]),
 ]
 
@@ -366,8 +366,8 @@ def transformations(panel):
     letters = {query.legend: chr(ord("A") + index) for index, query in enumerate(panel.queries)}
     several = len(panel.queries) > 1
     source = {name: f"Value #{letters[name]}" if name in letters else name for name in panel.columns}
-    steps = [{"id": "joinByField", "options": {"byField": "domain", "mode": "outer"}}] if several else []
-    return steps + [
+    join = [{"id": "joinByField", "options": {"byField": "domain", "mode": "outer"}}] if several else []
+    return join + [
         {"id": "filterFieldsByName", "options": {"include": {"names": list(source.values())}}},
         {"id": "organize", "options": {
             "excludeByName": {}, "indexByName": {source[name]: index for index, name in enumerate(panel.columns)},
