@@ -1,7 +1,7 @@
 //! The page that a person sees first, and the same as JSON: how each account, endpoint and domain
 //! fares.
 //!
-//! Pure but for nothing: `view` chooses and orders what a [`query`] asks for out of [`Status`];
+//! PURE: `view` chooses and orders what a `query` asks for out of [`Status`];
 //! `html` (with `phrases`, `style`, `text` and `sparkline`) and `json` write it down.
 
 mod html;

@@ -173,7 +173,7 @@ phrases! {
     Decode: "reply not understood", "响应无法解析";
     Signature: "signature refused: check key, clock and time zone", "签名被拒绝：请检查密钥、时钟和时区";
     UnknownUser: "username not known", "用户名不存在";
-    ForeignDomain: "domain refused: not the account's", "域名被拒绝：不属于该账号";
+    ForeignDomain: "domain refused: not one of this account", "域名被拒绝：不属于该账号";
     BadRequest: "request refused as wrong", "请求被判为有误";
     ApiError: "error from the provider", "服务商返回错误";
 }

@@ -12,9 +12,10 @@ header{justify-content:space-between}
 h1{font-size:1.4rem;margin:0}h2{font-size:1.05rem;margin:0}
 .quiet{color:var(--quiet)}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:.75rem;margin:1.1rem 0}
-.tile{display:block;padding:.6rem .9rem;background:var(--card);border:1px solid var(--line);border-radius:.5rem;color:inherit}
+.tile{display:block;padding:.6rem .9rem;background:var(--card);border:1px solid var(--line);border-radius:.5rem;color:var(--quiet);font-size:.9rem}
+.tile::first-letter{text-transform:uppercase}
 a.tile:hover{text-decoration:none;border-color:var(--link)}a.tile[aria-current]{border-color:var(--link)}
-.tile b{display:block;font-size:1.25rem;font-weight:600;font-variant-numeric:tabular-nums}
+.tile b{display:block;color:var(--text);font-size:1.25rem;font-weight:600;font-variant-numeric:tabular-nums}
 .tile.bad b{color:var(--failing)}.tile.warn b{color:var(--stale)}
 section{background:var(--card);border:1px solid var(--line);border-radius:.5rem;margin:0 0 1.1rem;overflow:hidden}
 .head{display:flex;flex-wrap:wrap;gap:.5rem 1.5rem;justify-content:space-between;align-items:center;padding:.7rem .9rem}
@@ -27,7 +28,7 @@ td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 td.name{font-weight:500;overflow-wrap:anywhere}td.name small{display:block;font-weight:400}
 td.error,td.message{font-size:.9rem;overflow-wrap:anywhere;min-width:10rem}
 time,.nowrap{white-space:nowrap}
-svg{vertical-align:middle;margin-left:.6rem}
+svg{vertical-align:middle;margin-left:.6rem;border-bottom:1px solid var(--line)}
 path{fill:none;stroke:var(--spark);stroke-width:1.5;stroke-linecap:round;stroke-linejoin:round}
 .state{display:inline-block;padding:0 .55rem;border-radius:1rem;font-size:.85rem;white-space:nowrap}
 .state.up{color:var(--up);background:var(--up-bg)}.state.no_data{color:var(--no_data);background:var(--no_data-bg)}.state.stale{color:var(--stale);background:var(--stale-bg)}.state.failing{color:var(--failing);background:var(--failing-bg)}
@@ -36,7 +37,7 @@ input{width:14rem;max-width:100%}button{cursor:pointer}
 .pager{padding:.6rem .9rem;border-top:1px solid var(--line)}
 footer{font-size:.9rem}
 @media (max-width:44rem){
-body{padding:.75rem}.tiles{grid-template-columns:repeat(2,1fr);gap:.5rem}
+body{padding:.75rem}.tiles{grid-template-columns:repeat(6,1fr);gap:.5rem}.tile{grid-column:span 2;padding:.4rem .7rem}.tile:nth-child(-n+2),.tile:nth-last-child(-n+2){grid-column:span 3}
 table,tbody,tr,td{display:block}
 thead tr{display:flex;flex-wrap:wrap;gap:.2rem .9rem;padding:.3rem .9rem .6rem}th{border:0;padding:0}.plain thead{display:none}
 tr{padding:.5rem .9rem;border-top:1px solid var(--line)}thead tr{border-top:0}
