@@ -91,6 +91,7 @@ pub async fn run<U: Upstream>(
     let mut poller = Poller::new(endpoint, assignment, surroundings, progress);
     loop {
         poller.start_due();
+        poller.note_next_due();
         let wake = poller.wake_at();
         tokio::select! {
             () = cancelled.cancelled() => return,
@@ -436,6 +437,11 @@ impl<U: Upstream> Poller<U> {
         if self.first_round.is_empty() {
             self.progress.first_round_done();
         }
+    }
+
+    fn note_next_due(&self) {
+        let due = self.schedule.next_due();
+        self.progress.next_due(due.map(|due| self.origin + due));
     }
 
     /// When to look again; a full account wakes when a read ends.
