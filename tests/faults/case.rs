@@ -162,7 +162,7 @@ impl Stage {
         .await
         .unwrap();
         let config = format!(
-            "api:\n  base_url: {}\n  timeout: 2s\n  max_reply_bytes: 1MiB\n  max_requests_per_second: 100000\n\
+            "api:\n  base_url: {}\n  timeout: 5s\n  max_reply_bytes: 1MiB\n  max_requests_per_second: 100000\n\
              poll:\n  interval: 500ms\naccounts:\n  - username: {USERNAME}\n    secret_key: {SECRET_KEY}\n    \
              origin_ratio_batch: {ORIGIN_RATIO_BATCH}\n    domains: [{}]\n",
             simulator.base_url(),

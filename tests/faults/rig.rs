@@ -28,7 +28,7 @@ pub(crate) const USERNAME: &str = "jcloud_00";
 pub(crate) const SECRET_KEY: &str = "made-up-key-of-the-tests";
 
 /// No wait of a test is longer than this.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn domain(name: &str) -> Domain {
     Domain::parse(name).unwrap()
@@ -117,6 +117,16 @@ pub(crate) struct Form {
 }
 
 impl Form {
+    /// The header lines that ask for it.
+    pub(crate) fn headers(self) -> &'static str {
+        match (self.open_metrics, self.gzip) {
+            (false, false) => "",
+            (false, true) => "Accept-Encoding: gzip\r\n",
+            (true, false) => "Accept: application/openmetrics-text;version=1.0.0\r\n",
+            (true, true) => "Accept: application/openmetrics-text;version=1.0.0\r\nAccept-Encoding: gzip\r\n",
+        }
+    }
+
     /// The four of them in turn.
     pub(crate) fn nth(n: u64) -> Self {
         Self {
@@ -128,14 +138,7 @@ impl Form {
 
 /// One scrape, over a connection of its own.
 pub(crate) async fn scrape(address: SocketAddr, form: Form) -> Result<Scrape, String> {
-    let mut headers = String::new();
-    if form.open_metrics {
-        headers.push_str("Accept: application/openmetrics-text;version=1.0.0\r\n");
-    }
-    if form.gzip {
-        headers.push_str("Accept-Encoding: gzip\r\n");
-    }
-    let (status, body) = ask(address, "GET", "/metrics", &headers)
+    let (status, body) = ask(address, "GET", "/metrics", form.headers())
         .await
         .map_err(|error| format!("a scrape failed: {error}"))?;
     if status != 200 {
