@@ -127,8 +127,9 @@ type UnitId = u64;
 #[derive(Debug)]
 enum Unit {
     /// Domains that are asked for together; isolated ones keep their place but are left out, unless
-    /// all of them are isolated: then it may be the provider that is wrong and not the domains, so
-    /// all of them are asked for in one call, and are back as soon as it works.
+    /// all of them are isolated: then all of them are asked for in one call, as seldom as a probe or,
+    /// while every domain of the account is isolated, in its place: the provider may be wrong and not
+    /// the domains, and then they are back as soon as it works.
     Batch(Vec<Domain>),
     /// An isolated domain, asked alone; one that is a batch of its own needs none.
     Probe(Domain),
@@ -292,6 +293,10 @@ impl<U: Upstream> Poller<U> {
         }
     }
 
+    fn all_isolated(&self) -> bool {
+        self.isolated.len() == self.assignment.domains.len()
+    }
+
     fn next_probe(&self, after: Duration) -> Duration {
         after + PROBE_EVERY.max(self.assignment.interval)
     }
@@ -381,6 +386,12 @@ impl<U: Upstream> Poller<U> {
         match self.units.get(&unit) {
             // What came in is of no use: the new source is asked for the first time.
             Some(Unit::Batch(_)) if !of_this_source => self.schedule.push(unit, now),
+            // Others are answered for, so it is not the provider that is wrong: ask seldom.
+            Some(Unit::Batch(domains))
+                if domains.iter().all(|domain| self.isolated.contains(domain)) && !self.all_isolated() =>
+            {
+                self.schedule.push(unit, self.next_probe(after));
+            }
             Some(Unit::Batch(domains)) => {
                 let place = self.schedule.next_place(hash_of(domains), after);
                 self.schedule.push(unit, place);

@@ -534,6 +534,32 @@ async fn when_all_are_refused_one_call_a_poll_sees_the_end_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_foreign_domain_that_is_a_batch_of_its_own_is_asked_every_ten_minutes() {
+    let plan = Plan::new(3, 1);
+    let bad = plan.domains[1].clone();
+    let stage = Stage::start(&plan, FAST, Scripted::new(foreign(vec![bad.clone()])));
+    pass(MINUTE * 2).await;
+    stage.provider.take();
+    pass(MINUTE * 60).await;
+    let calls = stage.provider.take();
+    let probes = calls.iter().filter(|call| call.asks_for(&bad)).count();
+    assert!((5..=6).contains(&probes), "{probes} probes");
+    assert!(
+        (118..=122).contains(&(calls.len() - probes)),
+        "{} calls",
+        calls.len()
+    );
+
+    // All refused, and back: each is asked again in its own place.
+    stage.provider.now_answers(foreign(plan.domains.clone()));
+    pass(MINUTE * 15).await;
+    assert_eq!(stage.down().len(), 3);
+    stage.provider.now_answers(good);
+    pass(MINUTE).await;
+    assert_eq!(stage.down(), []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_list_that_is_too_long_is_halved_and_the_size_sticks() {
     let mut plan = Plan::new(40, 20);
     let stage = Stage::start(&plan, FAST, Scripted::new(at_most(7)));
