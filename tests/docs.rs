@@ -166,7 +166,8 @@ fn the_readme_shows_the_defaults_of_the_flags() {
             .get_default_values()
             .iter()
             .map(|value| value.to_str().unwrap());
-        let shown = default.map(|value| format!("`{value}` ")).collect::<String>();
+        let shown: Vec<String> = default.map(|value| format!("`{value}` ")).collect();
+        let shown = shown.concat();
         assert!(
             README.contains(&format!("{flag}{shown}|")),
             "README.md's table has no row that begins with {flag}{shown}|"
