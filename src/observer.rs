@@ -22,11 +22,12 @@ pub trait Observer: Send + Sync + 'static {
     fn polls_overrun(&self, endpoint: Endpoint, missed: u64);
     /// A call of the account succeeded: `last_success_timestamp_seconds{account,endpoint}`.
     fn succeeded(&self, account: &AccountName, endpoint: Endpoint, at: DateTime<Utc>);
-    /// A window was seen for the first time this long after its end: `window_delay_seconds`.
+    /// A window that earlier answers did not have was seen this long after its end:
+    /// `window_delay_seconds`.
     fn window_appeared(&self, endpoint: Endpoint, delay: TimeDelta);
-    /// A window changed this long after its end; counted in `windows_revised_total` if it was
-    /// settled.
-    fn window_revised(&self, endpoint: Endpoint, age: TimeDelta, settled: bool);
+    /// A window changed this long after its end, if that is known; counted in
+    /// `windows_revised_total` if it was settled.
+    fn window_revised(&self, endpoint: Endpoint, age: Option<TimeDelta>, settled: bool);
     /// The account's present request rate: `api_request_rate_limit{account}` (requests per second).
     fn request_rate(&self, account: &AccountName, per_second: f64);
     /// The provider's clock minus ours: `provider_clock_skew_seconds`.
