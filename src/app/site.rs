@@ -4,19 +4,31 @@ use std::sync::{Arc, PoisonError};
 
 use super::pollers::Views;
 use super::reload::Reloader;
-use crate::exposition::{Exposition, Format, Page, PageError};
+use crate::clock::Clock;
+use crate::exposition::{Exposition, Format, Page, PageError, WindowsPage};
+use crate::store::Store;
 use crate::web::{AccountStatus, EndpointStatus, Site, Status};
 
 pub(super) struct LiveSite {
     exposition: Exposition,
+    store: Arc<Store>,
+    clock: Clock,
     views: Views,
     reloader: Arc<Reloader>,
 }
 
 impl LiveSite {
-    pub(super) fn new(exposition: Exposition, views: Views, reloader: Arc<Reloader>) -> Self {
+    pub(super) fn new(
+        exposition: Exposition,
+        store: Arc<Store>,
+        clock: Clock,
+        views: Views,
+        reloader: Arc<Reloader>,
+    ) -> Self {
         Self {
             exposition,
+            store,
+            clock,
             views,
             reloader,
         }
@@ -26,6 +38,10 @@ impl LiveSite {
 impl Site for LiveSite {
     async fn metrics(&self, format: Format, gzip: bool) -> Result<Page, PageError> {
         self.exposition.page(format, gzip).await
+    }
+
+    async fn windows(&self, format: Format, gzip: bool) -> Result<WindowsPage, PageError> {
+        self.exposition.windows(format, gzip).await
     }
 
     fn ready(&self) -> Result<(), String> {
@@ -62,7 +78,10 @@ impl Site for LiveSite {
                 }),
             }
         }
-        Status { accounts }
+        Status {
+            accounts,
+            settle: Some(self.store.settle_report(self.clock.now())),
+        }
     }
 
     async fn reload(&self) -> Result<(), Vec<String>> {

@@ -13,7 +13,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use super::landing::{self, Status};
 use super::negotiate::{self, Coding};
 use super::{Body, Handler};
-use crate::exposition::{Format, Page, PageError};
+use crate::exposition::{Format, Page, PageError, WindowsPage};
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
@@ -24,6 +24,15 @@ pub trait Site: Send + Sync + 'static {
     /// # Errors
     /// A defect of the exporter.
     fn metrics(&self, format: Format, gzip: bool) -> impl Future<Output = Result<Page, PageError>> + Send;
+    /// Every settled window as of now.
+    ///
+    /// # Errors
+    /// A defect of the exporter.
+    fn windows(
+        &self,
+        format: Format,
+        gzip: bool,
+    ) -> impl Future<Output = Result<WindowsPage, PageError>> + Send;
     /// Ok once every account and endpoint has finished a first round, otherwise what is missing.
     ///
     /// # Errors
@@ -93,6 +102,7 @@ pub struct Routes<S> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route {
     Metrics,
+    Windows,
     Landing,
     Healthy,
     Ready,
@@ -136,7 +146,7 @@ impl<S: Site> Routes<S> {
             return response;
         }
         match route {
-            Route::Metrics => self.metrics(headers).await,
+            Route::Metrics | Route::Windows => self.exposition(route, headers).await,
             Route::Landing => self.landing(),
             Route::Healthy => plain(StatusCode::OK, "jdcloud-cdn-exporter is healthy.\n"),
             Route::Ready => match self.site.ready() {
@@ -156,6 +166,7 @@ impl<S: Site> Routes<S> {
     fn route(&self, path: &str) -> Option<Route> {
         match path {
             path if path == self.telemetry_path.0 => Some(Route::Metrics),
+            "/windows" => Some(Route::Windows),
             "/" => Some(Route::Landing),
             "/-/healthy" => Some(Route::Healthy),
             "/-/ready" => Some(Route::Ready),
@@ -164,13 +175,15 @@ impl<S: Site> Routes<S> {
         }
     }
 
-    async fn metrics(&self, headers: &HeaderMap) -> Response<Body> {
+    async fn exposition(&self, route: Route, headers: &HeaderMap) -> Response<Body> {
+        let format = negotiate::format(headers);
         let mut response = if let Some(coding) = negotiate::coding(headers) {
             let gzip = coding == Coding::Gzip;
-            match self.site.metrics(negotiate::format(headers), gzip).await {
-                Ok(page) => metrics_page(page),
-                Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
-            }
+            let response = match route {
+                Route::Windows => self.site.windows(format, gzip).await.map(windows_page),
+                _ => self.site.metrics(format, gzip).await.map(metrics_page),
+            };
+            response.unwrap_or_else(|error| plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")))
         } else {
             plain(
                 StatusCode::NOT_ACCEPTABLE,
@@ -213,6 +226,13 @@ fn metrics_page(page: Page) -> Response<Body> {
     response
 }
 
+fn windows_page(page: WindowsPage) -> Response<Body> {
+    match page {
+        WindowsPage::Whole(page) => metrics_page(page),
+        WindowsPage::Pieces { content_type, text } => respond(StatusCode::OK, content_type, Body::made(text)),
+    }
+}
+
 /// A page of plain text.
 pub(super) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
     respond(status, PLAIN, Body::from(text))
@@ -234,6 +254,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::exposition::WindowsText;
+    use crate::model::{Snapshot, VisibilityRule};
+    use chrono::{DateTime, TimeDelta};
+    use std::sync::Arc;
+
+    const RULE: VisibilityRule = VisibilityRule {
+        settle: TimeDelta::minutes(10),
+        stale_after: TimeDelta::minutes(40),
+        horizon: TimeDelta::hours(1),
+    };
 
     struct Stub {
         ready: bool,
@@ -245,6 +275,17 @@ mod tests {
                 content_type: format.content_type(),
                 content_encoding: gzip.then_some("gzip"),
                 parts: vec!["up 1\n".into()],
+            })
+        }
+        async fn windows(&self, format: Format, gzip: bool) -> Result<WindowsPage, PageError> {
+            let page = self.metrics(format, gzip).await?;
+            if gzip {
+                return Ok(WindowsPage::Whole(page));
+            }
+            let snapshot = Snapshot::new(1, RULE, Vec::new());
+            Ok(WindowsPage::Pieces {
+                content_type: format.content_type(),
+                text: WindowsText::new(Arc::new(snapshot), DateTime::UNIX_EPOCH, format),
             })
         }
         fn ready(&self) -> Result<(), String> {
@@ -280,6 +321,10 @@ mod tests {
         for (ready, method, path, status, allow) in [
             (true, "GET", "/", 200, None),
             (true, "HEAD", "/metrics", 200, None),
+            (true, "GET", "/windows", 200, None),
+            (true, "HEAD", "/windows", 200, None),
+            (true, "POST", "/windows", 405, Some("GET, HEAD")),
+            (true, "GET", "/windows/", 404, None),
             (true, "GET", "/-/healthy", 200, None),
             (false, "GET", "/-/healthy", 200, None),
             (true, "GET", "/-/ready", 200, None),
@@ -324,6 +369,26 @@ mod tests {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity;q=0"));
         let (status, got, _) = ask(true, "GET", "/metrics", &headers).await;
         assert_eq!(status, 406);
+        assert_eq!(got[VARY], "Accept, Accept-Encoding");
+    }
+
+    #[tokio::test]
+    async fn windows_are_negotiated() {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/openmetrics-text"));
+        let (status, got, body) = ask(true, "GET", "/windows", &headers).await;
+        assert_eq!((status, body.as_str()), (200, "# EOF\n"));
+        assert_eq!(
+            got[CONTENT_TYPE],
+            "application/openmetrics-text; version=1.0.0; charset=utf-8"
+        );
+        assert_eq!(got.get(CONTENT_ENCODING), None);
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        let (_, got, body) = ask(true, "GET", "/windows", &headers).await;
+        assert_eq!(
+            (&got[CONTENT_ENCODING], body.as_str()),
+            (&HeaderValue::from_static("gzip"), "up 1\n")
+        );
         assert_eq!(got[VARY], "Accept, Accept-Encoding");
     }
 
@@ -380,7 +445,7 @@ mod tests {
         #[test]
         fn any_path_has_an_outcome(path in "/[ -~]{0,20}") {
             let routes = Routes::new(Stub { ready: true }, TelemetryPath::default());
-            let known = ["/", "/metrics", "/-/healthy", "/-/ready", "/-/reload"].contains(&path.as_str());
+            let known = ["/", "/metrics", "/windows", "/-/healthy", "/-/ready", "/-/reload"].contains(&path.as_str());
             prop_assert_eq!(routes.route(&path).is_some(), known);
         }
     }

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use jdcloud_cdn_exporter::exposition::{BuildInfo, Format, SelfMetrics, render_domains};
+use jdcloud_cdn_exporter::exposition::{BuildInfo, Format, SelfMetrics, WindowsText, render_domains};
 use jdcloud_cdn_exporter::model::{
     AccountName, Domain, Endpoint, Entry, Field, LastPoll, Reading, Reason, Reject, Rejects, Snapshot, Track,
     Values, VisibilityRule, Window, WindowRange,
@@ -61,6 +61,12 @@ pub(super) fn render(snapshot: &Snapshot, now: DateTime<Utc>, format: Format) ->
     render_domains(snapshot, now, format, &mut out).unwrap();
     out.extend_from_slice(format.end().as_bytes());
     String::from_utf8(out).unwrap()
+}
+
+pub(super) fn windows_text(snapshot: Snapshot, now: DateTime<Utc>, format: Format) -> String {
+    let pieces: Vec<_> = WindowsText::new(Arc::new(snapshot), now, format).collect();
+    assert!(pieces.iter().all(|piece| !piece.is_empty()));
+    String::from_utf8(pieces.concat()).unwrap()
 }
 
 pub(super) fn own_text(metrics: &SelfMetrics, format: Format) -> String {
