@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::pollers::Views;
 use super::reload::Reloader;
 use crate::clock::Clock;
-use crate::exposition::{Exposition, Format, Page, PageError};
+use crate::exposition::{Exposition, Format, Page, PageError, WindowsPage};
 use crate::poller::Progress;
 use crate::store::Store;
 use crate::web::{EndpointStatus, Site, Status};
@@ -66,6 +66,10 @@ impl Site for LiveSite {
         self.exposition.page(format, gzip).await
     }
 
+    async fn windows(&self, format: Format, gzip: bool) -> Result<WindowsPage, PageError> {
+        self.exposition.windows(format, gzip).await
+    }
+
     fn ready(&self) -> Result<(), String> {
         let views = self.views.lock().unwrap_or_else(PoisonError::into_inner);
         match views.iter().find(|progress| !progress.view().first_round_done) {
@@ -89,6 +93,7 @@ impl Site for LiveSite {
                 .iter()
                 .map(|progress| endpoint_status(progress, now))
                 .collect(),
+            settle: Some(self.store.settle_report(now)),
         }
     }
 

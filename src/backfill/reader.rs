@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use futures_util::stream::{self, LocalBoxStream, StreamExt};
 
 use super::request::Call;
 use crate::clock::Clock;
 use crate::config::{Account, Api, Config};
-use crate::model::{AccountName, Domain, Endpoint, Reading, Reason, Rejects};
+use crate::model::{Domain, Endpoint, Reading, Reason, Rejects};
 use crate::observer::Observer;
 use crate::poller::{Assignment, Lane, Outcome, read_range};
 use crate::provider::{Client, ClientError, Connections};
@@ -256,18 +256,4 @@ impl Observer for Tally {
     fn rejected(&self, _: Endpoint, rejects: Rejects) {
         self.rejects.fetch_add(rejects.total(), Ordering::Relaxed);
     }
-
-    fn poll_finished(&self, _: Endpoint, _: Duration) {}
-
-    fn polls_overrun(&self, _: Endpoint, _: u64) {}
-
-    fn succeeded(&self, _: &AccountName, _: Endpoint, _: DateTime<Utc>) {}
-
-    fn window_appeared(&self, _: Endpoint, _: TimeDelta) {}
-
-    fn window_revised(&self, _: Endpoint, _: TimeDelta, _: bool) {}
-
-    fn request_rate(&self, _: &AccountName, _: f64) {}
-
-    fn clock_skew(&self, _: TimeDelta) {}
 }

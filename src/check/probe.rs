@@ -1,15 +1,13 @@
 //! Asks the provider for one batch, and for parts of it until it is known which domain it refuses.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::model::{
-    AccountName, Answer, DateShift, Disposition, Domain, Endpoint, Failure, Reading, Reason, Rejects,
-    WindowRange,
+    Answer, DateShift, Disposition, Domain, Endpoint, Failure, Reading, Reason, Rejects, WindowRange,
 };
 use crate::observer::Observer;
 use crate::plan::Pacer;
@@ -199,15 +197,6 @@ impl Observer for ClockWatch {
     fn clock_skew(&self, skew: TimeDelta) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(skew);
     }
-    fn request_finished(&self, _: Endpoint, _: Duration, _: Option<Reason>) {}
-    fn request_retried(&self, _: Endpoint) {}
-    fn rejected(&self, _: Endpoint, _: Rejects) {}
-    fn poll_finished(&self, _: Endpoint, _: Duration) {}
-    fn polls_overrun(&self, _: Endpoint, _: u64) {}
-    fn succeeded(&self, _: &AccountName, _: Endpoint, _: DateTime<Utc>) {}
-    fn window_appeared(&self, _: Endpoint, _: TimeDelta) {}
-    fn window_revised(&self, _: Endpoint, _: TimeDelta, _: bool) {}
-    fn request_rate(&self, _: &AccountName, _: f64) {}
 }
 
 #[cfg(test)]

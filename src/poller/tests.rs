@@ -1,7 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 
 use super::*;
@@ -140,22 +139,15 @@ struct Seen {
 }
 
 impl Observer for Seen {
-    fn request_finished(&self, _: Endpoint, _: Duration, _: Option<Reason>) {}
     fn request_retried(&self, _: Endpoint) {
         *self.retries.lock().unwrap() += 1;
     }
-    fn rejected(&self, _: Endpoint, _: Rejects) {}
-    fn poll_finished(&self, _: Endpoint, _: Duration) {}
     fn polls_overrun(&self, _: Endpoint, missed: u64) {
         *self.overruns.lock().unwrap() += missed;
     }
-    fn succeeded(&self, _: &AccountName, _: Endpoint, _: DateTime<Utc>) {}
-    fn window_appeared(&self, _: Endpoint, _: TimeDelta) {}
-    fn window_revised(&self, _: Endpoint, _: TimeDelta, _: bool) {}
     fn request_rate(&self, _: &AccountName, per_second: f64) {
         *self.rate.lock().unwrap() = per_second;
     }
-    fn clock_skew(&self, _: TimeDelta) {}
 }
 
 /// What a test assigns.

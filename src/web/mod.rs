@@ -22,7 +22,7 @@ mod web_config;
 mod web_file;
 
 pub use address::{AddressError, ListenAddress};
-pub use body::Body;
+pub use body::{Body, BodyError};
 pub use guard::Guard;
 pub use limits::Limits;
 pub use routes::{Routes, Site, TelemetryPath};

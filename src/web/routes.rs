@@ -14,7 +14,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use super::negotiate::{self, Coding};
 use super::status::{self, Language, Query, Status};
 use super::{Body, Handler};
-use crate::exposition::{Format, Page, PageError};
+use crate::exposition::{Format, Page, PageError, WindowsPage};
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
@@ -30,6 +30,15 @@ pub trait Site: Send + Sync + 'static {
     /// # Errors
     /// A defect of the exporter.
     fn metrics(&self, format: Format, gzip: bool) -> impl Future<Output = Result<Page, PageError>> + Send;
+    /// Every settled window as of now.
+    ///
+    /// # Errors
+    /// A defect of the exporter.
+    fn windows(
+        &self,
+        format: Format,
+        gzip: bool,
+    ) -> impl Future<Output = Result<WindowsPage, PageError>> + Send;
     /// Ok once every account and endpoint has finished a first round, otherwise what is missing.
     ///
     /// # Errors
@@ -101,6 +110,7 @@ enum Route {
     Metrics,
     Status,
     StatusJson,
+    Windows,
     Healthy,
     Ready,
     Reload,
@@ -144,8 +154,8 @@ impl<S: Site> Routes<S> {
             return response;
         }
         match route {
-            Route::Metrics => self.metrics(headers).await,
             Route::Status | Route::StatusJson => self.status(route, query, headers).await,
+            Route::Metrics | Route::Windows => self.exposition(route, headers).await,
             Route::Healthy => plain(StatusCode::OK, "jdcloud-cdn-exporter is healthy.\n"),
             Route::Ready => match self.site.ready() {
                 Ok(()) => plain(StatusCode::OK, "jdcloud-cdn-exporter is ready.\n"),
@@ -166,6 +176,7 @@ impl<S: Site> Routes<S> {
             path if path == self.telemetry_path.0 => Some(Route::Metrics),
             "/" => Some(Route::Status),
             "/api/status" => Some(Route::StatusJson),
+            "/windows" => Some(Route::Windows),
             "/-/healthy" => Some(Route::Healthy),
             "/-/ready" => Some(Route::Ready),
             "/-/reload" => Some(Route::Reload),
@@ -173,13 +184,15 @@ impl<S: Site> Routes<S> {
         }
     }
 
-    async fn metrics(&self, headers: &HeaderMap) -> Response<Body> {
+    async fn exposition(&self, route: Route, headers: &HeaderMap) -> Response<Body> {
+        let format = negotiate::format(headers);
         let mut response = if let Some(coding) = negotiate::coding(headers) {
             let gzip = coding == Coding::Gzip;
-            match self.site.metrics(negotiate::format(headers), gzip).await {
-                Ok(page) => metrics_page(page),
-                Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
-            }
+            let response = match route {
+                Route::Windows => self.site.windows(format, gzip).await.map(windows_page),
+                _ => self.site.metrics(format, gzip).await.map(metrics_page),
+            };
+            response.unwrap_or_else(|error| plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")))
         } else {
             plain(
                 StatusCode::NOT_ACCEPTABLE,
@@ -254,6 +267,13 @@ fn metrics_page(page: Page) -> Response<Body> {
     response
 }
 
+fn windows_page(page: WindowsPage) -> Response<Body> {
+    match page {
+        WindowsPage::Whole(page) => metrics_page(page),
+        WindowsPage::Pieces { content_type, text } => respond(StatusCode::OK, content_type, Body::made(text)),
+    }
+}
+
 /// A page of plain text.
 pub(super) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
     respond(status, PLAIN, Body::from(text))
@@ -275,6 +295,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::exposition::WindowsText;
+    use crate::model::{Snapshot, VisibilityRule};
+    use chrono::{DateTime, TimeDelta};
+    use std::sync::Arc;
+
+    const RULE: VisibilityRule = VisibilityRule {
+        settle: TimeDelta::minutes(10),
+        stale_after: TimeDelta::minutes(40),
+        horizon: TimeDelta::hours(1),
+    };
 
     struct Stub {
         ready: bool,
@@ -286,6 +316,17 @@ mod tests {
                 content_type: format.content_type(),
                 content_encoding: gzip.then_some("gzip"),
                 parts: vec!["up 1\n".into()],
+            })
+        }
+        async fn windows(&self, format: Format, gzip: bool) -> Result<WindowsPage, PageError> {
+            let page = self.metrics(format, gzip).await?;
+            if gzip {
+                return Ok(WindowsPage::Whole(page));
+            }
+            let snapshot = Snapshot::new(1, RULE, Vec::new());
+            Ok(WindowsPage::Pieces {
+                content_type: format.content_type(),
+                text: WindowsText::new(Arc::new(snapshot), DateTime::UNIX_EPOCH, format),
             })
         }
         fn ready(&self) -> Result<(), String> {
@@ -327,6 +368,10 @@ mod tests {
             (true, "GET", "/api/status?limit=0", 400, None),
             (true, "POST", "/api/status", 405, Some("GET, HEAD")),
             (true, "GET", "/metrics?q=a", 200, None),
+            (true, "GET", "/windows", 200, None),
+            (true, "HEAD", "/windows", 200, None),
+            (true, "POST", "/windows", 405, Some("GET, HEAD")),
+            (true, "GET", "/windows/", 404, None),
             (true, "GET", "/-/healthy", 200, None),
             (false, "GET", "/-/healthy", 200, None),
             (true, "GET", "/-/ready", 200, None),
@@ -371,6 +416,26 @@ mod tests {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity;q=0"));
         let (status, got, _) = ask(true, "GET", "/metrics", &headers).await;
         assert_eq!(status, 406);
+        assert_eq!(got[VARY], "Accept, Accept-Encoding");
+    }
+
+    #[tokio::test]
+    async fn windows_are_negotiated() {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/openmetrics-text"));
+        let (status, got, body) = ask(true, "GET", "/windows", &headers).await;
+        assert_eq!((status, body.as_str()), (200, "# EOF\n"));
+        assert_eq!(
+            got[CONTENT_TYPE],
+            "application/openmetrics-text; version=1.0.0; charset=utf-8"
+        );
+        assert_eq!(got.get(CONTENT_ENCODING), None);
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        let (_, got, body) = ask(true, "GET", "/windows", &headers).await;
+        assert_eq!(
+            (&got[CONTENT_ENCODING], body.as_str()),
+            (&HeaderValue::from_static("gzip"), "up 1\n")
+        );
         assert_eq!(got[VARY], "Accept, Accept-Encoding");
     }
 
@@ -457,7 +522,8 @@ mod tests {
         #[test]
         fn any_path_has_an_outcome(path in "/[ -~]{0,20}") {
             let routes = Routes::new(Stub { ready: true }, TelemetryPath::default());
-            let known = ["/", "/api/status", "/metrics", "/-/healthy", "/-/ready", "/-/reload"].contains(&path.as_str());
+            let known = ["/", "/api/status", "/metrics", "/windows", "/-/healthy", "/-/ready", "/-/reload"];
+            let known = known.contains(&path.as_str());
             prop_assert_eq!(routes.route(&path).is_some(), known);
         }
     }

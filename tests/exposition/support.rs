@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use jdcloud_cdn_exporter::exposition::{BuildInfo, Format, SelfMetrics, render_domains};
+use jdcloud_cdn_exporter::exposition::{BuildInfo, Format, SelfMetrics, WindowsText, render_domains};
 use jdcloud_cdn_exporter::model::{
     AccountName, Domain, Endpoint, Entry, Field, LastPoll, Reading, Reason, Reject, Rejects, Snapshot, Track,
-    Values, VisibilityRule, Window,
+    Values, VisibilityRule, Window, WindowRange,
 };
 use jdcloud_cdn_exporter::observer::Observer;
 
@@ -32,9 +32,11 @@ pub(super) fn reading(end: &str, values: &[(Field, f64)]) -> Reading {
 
 pub(super) fn track(endpoint: Endpoint, last_poll: LastPoll, readings: &[Reading]) -> Track {
     let mut track = Track::new(endpoint);
-    track
-        .series
-        .merge(readings, Window::newest_ended(DateTime::UNIX_EPOCH));
+    let keep = WindowRange {
+        first: Window::newest_ended(DateTime::UNIX_EPOCH),
+        last: Window::newest_ended(DateTime::<Utc>::MAX_UTC),
+    };
+    track.series.merge(readings, keep);
     track.last_poll = last_poll;
     track
 }
@@ -49,11 +51,7 @@ pub(super) fn entry(domain: &str, account: &str, tracks: [Option<Track>; 2]) -> 
 }
 
 pub(super) fn snapshot(entries: Vec<Arc<Entry>>) -> Snapshot {
-    Snapshot {
-        version: 1,
-        rule: RULE,
-        entries,
-    }
+    Snapshot::new(1, RULE, entries)
 }
 
 pub(super) fn render(snapshot: &Snapshot, now: DateTime<Utc>, format: Format) -> String {
@@ -61,6 +59,12 @@ pub(super) fn render(snapshot: &Snapshot, now: DateTime<Utc>, format: Format) ->
     render_domains(snapshot, now, format, &mut out).unwrap();
     out.extend_from_slice(format.end().as_bytes());
     String::from_utf8(out).unwrap()
+}
+
+pub(super) fn windows_text(snapshot: Snapshot, now: DateTime<Utc>, format: Format) -> String {
+    let pieces: Vec<_> = WindowsText::new(Arc::new(snapshot), now, format).collect();
+    assert!(pieces.iter().all(|piece| !piece.is_empty()));
+    String::from_utf8(pieces.concat()).unwrap()
 }
 
 pub(super) fn own_text(metrics: &SelfMetrics, format: Format) -> String {
@@ -96,8 +100,8 @@ pub(super) fn busy_self_metrics() -> Arc<SelfMetrics> {
     metrics.polls_overrun(endpoint, 3);
     metrics.succeeded(&account, endpoint, at("09:40:00"));
     metrics.window_appeared(endpoint, TimeDelta::seconds(420));
-    metrics.window_revised(endpoint, TimeDelta::seconds(900), true);
-    metrics.window_revised(endpoint, TimeDelta::seconds(-5), false);
+    metrics.window_revised(endpoint, Some(TimeDelta::seconds(900)), true);
+    metrics.window_revised(endpoint, Some(TimeDelta::seconds(-5)), false);
     metrics.request_rate(&account, 7.5);
     metrics.clock_skew(TimeDelta::milliseconds(-1_500));
     metrics.reload_succeeded(at("09:00:00"));

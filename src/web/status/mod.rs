@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::model::{AccountName, Endpoint, Failure, Reason, Snapshot, VisibilityRule};
+use crate::model::{AccountName, Endpoint, Failure, Reason, SettleReport, Snapshot, VisibilityRule};
 
 pub(super) use phrases::Language;
 pub(super) use query::Query;
@@ -34,6 +34,8 @@ pub struct Status {
     pub snapshot: Arc<Snapshot>,
     /// Every poller, in the order of the configuration.
     pub endpoints: Vec<EndpointStatus>,
+    /// What the last day taught of how long windows change; `None` while nothing is known.
+    pub settle: Option<SettleReport>,
 }
 
 /// How the polls of one account at one endpoint fare.
@@ -73,16 +75,17 @@ impl Default for Status {
         Self {
             now: DateTime::UNIX_EPOCH,
             uptime: Duration::ZERO,
-            snapshot: Arc::new(Snapshot {
-                version: 0,
-                rule: VisibilityRule {
+            snapshot: Arc::new(Snapshot::new(
+                0,
+                VisibilityRule {
                     settle: TimeDelta::zero(),
                     stale_after: TimeDelta::zero(),
                     horizon: TimeDelta::zero(),
                 },
-                entries: Vec::new(),
-            }),
+                Vec::new(),
+            )),
             endpoints: Vec::new(),
+            settle: None,
         }
     }
 }

@@ -8,10 +8,18 @@ use serde_json::Value;
 use super::query::StateKind;
 use super::view::{Row, State, View};
 use super::*;
-use crate::model::{Disposition, Domain, Entry, Field, LastPoll, Reading, Track, Values, Window};
+use crate::model::{
+    Disposition, Domain, Entry, Field, LastPoll, Reading, Track, Values, Window, WindowRange,
+};
 
 /// Settled windows are those from 11:10 to 11:55.
 const NOW: &str = "2026-11-22T12:06:00Z";
+
+const RULE: VisibilityRule = VisibilityRule {
+    settle: TimeDelta::minutes(10),
+    stale_after: TimeDelta::minutes(40),
+    horizon: TimeDelta::hours(1),
+};
 
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
@@ -33,7 +41,11 @@ fn track(endpoint: Endpoint, last_poll: LastPoll, readings: &[(&str, &[(Field, f
                 .fold(Values::NONE, |all, (field, value)| all.with(*field, *value)),
         })
         .collect();
-    track.series.merge(&readings, window("00:00"));
+    let kept = WindowRange {
+        first: window("00:00"),
+        last: window("23:55"),
+    };
+    track.series.merge(&readings, kept);
     track.last_poll = last_poll;
     Some(track)
 }
@@ -133,15 +145,8 @@ fn status() -> Status {
     Status {
         now: at(NOW),
         uptime: Duration::from_secs(93_784),
-        snapshot: Arc::new(Snapshot {
-            version: 1,
-            rule: VisibilityRule {
-                settle: TimeDelta::minutes(10),
-                stale_after: TimeDelta::minutes(40),
-                horizon: TimeDelta::hours(1),
-            },
-            entries,
-        }),
+        snapshot: Arc::new(Snapshot::new(1, RULE, entries)),
+        settle: None,
         endpoints: vec![
             poller("first", live),
             poller("first", ratio),
