@@ -43,7 +43,7 @@ pub(super) fn look(probe: &Probe, circumstances: &Circumstances<'_>) -> (Lines, 
     }
     let silent: Vec<Domain> = silent.iter().map(|(domain, _)| domain.clone()).collect();
     if !silent.is_empty() {
-        findings.extend(without_data(&silent, newest.is_some(), probe, circumstances));
+        findings.push(without_data(&silent, newest.is_some(), probe, circumstances));
     } else if probe.rejects.total() > 0 {
         findings.push(Finding::note(
             format!("parts of the reply were refused: {}", kinds(probe.rejects)),
@@ -59,13 +59,13 @@ fn without_data(
     others_have: bool,
     probe: &Probe,
     circumstances: &Circumstances<'_>,
-) -> Option<Finding> {
+) -> Finding {
     let count = |kind| {
         let of_kind = probe.rejects.iter().find(|(other, _)| *other == kind);
         of_kind.map_or(0, |(_, count)| count)
     };
     let outside = count(Reject::OutOfRange);
-    Some(if !others_have && outside > 0 {
+    if !others_have && outside > 0 {
         Finding::problem(
             format!("all {outside} windows in the reply lie outside the hour that was asked for"),
             format!(
@@ -88,7 +88,7 @@ fn without_data(
                 circumstances.endpoint
             ),
         )
-    })
+    }
 }
 
 /// `value 2, shape 1`
@@ -260,7 +260,9 @@ mod tests {
         let circumstances = circumstances(&api);
         let rejects = |kinds: &[Reject]| {
             let mut rejects = Rejects::default();
-            kinds.iter().for_each(|kind| rejects.add(*kind));
+            for kind in kinds {
+                rejects.add(*kind);
+            }
             rejects
         };
         for (domains, kinds, grave, what, remedy) in [
