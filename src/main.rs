@@ -11,6 +11,7 @@ use clap::Parser as _;
 use tokio_util::sync::CancellationToken;
 
 use jdcloud_cdn_exporter::app::{self, LoadConfig, Parts, Signals};
+use jdcloud_cdn_exporter::backfill::{Backfill, Destination, Ended, Wanted};
 use jdcloud_cdn_exporter::check::{self, Outcome};
 use jdcloud_cdn_exporter::cli::{self, Cli, Command};
 use jdcloud_cdn_exporter::clock::Clock;
@@ -40,12 +41,13 @@ fn main() -> ExitCode {
         Ok(file) => file,
         Err(problems) => return refuse(&problems),
     };
-    let outcome = match cli.command {
+    let outcome = match &cli.command {
         Some(Command::Demo) => demo(&cli, web_file),
         Some(Command::Check(options)) => match load(&cli) {
-            Ok(config) => check(&config, options),
+            Ok(config) => check(&config, *options),
             Err(problems) => return refuse(&problems),
         },
+        Some(Command::Backfill(wanted)) => backfill(&cli, wanted),
         Some(Command::Completions { .. } | Command::Man) | None => match load(&cli) {
             Ok(config) if cli.config_check => return print_summary(&config),
             Ok(config) => exporter(&cli, config, web_file),
@@ -104,8 +106,12 @@ fn refuse(problems: &[String]) -> ExitCode {
 fn exporter(cli: &Cli, config: Config, web_file: Option<Arc<WebFile>>) -> anyhow::Result<ExitCode> {
     let again = cli.clone();
     let listeners = listeners(cli)?;
+    for address in listeners.iter().filter_map(|listener| listener.local_addr().ok()) {
+        tracing::info!(%address, path = cli.web.telemetry_path.as_str(), "listening");
+    }
     let parts = parts(cli, web_file, listeners, Arc::new(move || load(&again)));
-    run(async |stop| Ok(app::run(config, parts, stop).await?))
+    run(async |stop| Ok(app::run(config, parts, stop).await?))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn demo(cli: &Cli, web_file: Option<Arc<WebFile>>) -> anyhow::Result<ExitCode> {
@@ -123,7 +129,61 @@ fn demo(cli: &Cli, web_file: Option<Arc<WebFile>>) -> anyhow::Result<ExitCode> {
         app::run(config, parts, stop).await?;
         demo.stop().await;
         Ok(())
-    })
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn backfill(cli: &Cli, wanted: &cli::Backfill) -> anyhow::Result<ExitCode> {
+    let config = match load(cli) {
+        Ok(config) => config,
+        Err(problems) => return Ok(refuse(&problems)),
+    };
+    let destination = Destination {
+        file: wanted.output.clone(),
+        format: wanted.format.into(),
+    };
+    let wanted = Wanted {
+        start: wanted.start,
+        end: wanted.end,
+        domains: wanted.domains.clone(),
+    };
+    let backfill = match Backfill::new(&wanted, &config, destination, Clock::System) {
+        Ok(backfill) => backfill,
+        Err(problems) => return Ok(refuse(&problems)),
+    };
+    let ended = run(async |stop| Ok(backfill.run(stop).await?))?;
+    Ok(ended.map_or(ExitCode::FAILURE, print_end))
+}
+
+#[allow(
+    clippy::print_stderr,
+    reason = "the summary is for a person; standard output may be the data"
+)]
+fn print_end(ended: Ended) -> ExitCode {
+    match ended {
+        Ended::Written { summary, kept } => {
+            eprintln!("{summary}");
+            if let Some(path) = kept {
+                eprintln!(
+                    "Some calls failed. What was read is kept in {}: run the same command again to ask for the \
+                     rest only, or remove that file.",
+                    path.display()
+                );
+            }
+            if summary.missing() == 0 {
+                return ExitCode::SUCCESS;
+            }
+        }
+        Ended::Interrupted { kept: Some(path) } => eprintln!(
+            "Interrupted. What was read is kept in {}: run the same command again to continue, or remove that \
+             file.",
+            path.display()
+        ),
+        Ended::Interrupted { kept: None } => eprintln!(
+            "Interrupted. Nothing was kept: with --output, a later run continues where an earlier one ended."
+        ),
+    }
+    ExitCode::FAILURE
 }
 
 /// The web configuration file, if one is given.
@@ -162,8 +222,8 @@ fn parts(
     }
 }
 
-/// Runs until a signal asks for the end, which a second one does not wait for.
-fn run(work: impl AsyncFnOnce(CancellationToken) -> anyhow::Result<()>) -> anyhow::Result<ExitCode> {
+/// Runs until a signal asks for the end, which a second one does not wait for; nothing comes of it then.
+fn run<T>(work: impl AsyncFnOnce(CancellationToken) -> anyhow::Result<T>) -> anyhow::Result<Option<T>> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -184,12 +244,12 @@ fn run(work: impl AsyncFnOnce(CancellationToken) -> anyhow::Result<()>) -> anyho
             tracing::warn!("stopping at once");
         };
         tokio::select! {
-            outcome = work(stop.clone()) => outcome,
-            () = impatient => Ok(()),
+            outcome = work(stop.clone()) => outcome.map(Some),
+            () = impatient => Ok(None),
         }
     });
     runtime.shutdown_timeout(SHUTDOWN);
-    outcome.map(|()| ExitCode::SUCCESS)
+    outcome
 }
 
 #[allow(clippy::print_stdout, reason = "the demo tells a person where to look")]

@@ -18,4 +18,5 @@ mod wire;
 
 pub use client::{Client, ClientError, Connections};
 pub use decode::{DecodeError, decode};
+pub use request::most_windows;
 pub use rows::Asked;
