@@ -33,7 +33,8 @@ pub(super) fn look(probe: &Probe, circumstances: &Circumstances<'_>) -> (Lines, 
             format!("window that ended {}, {} ago", minute(newest.end()), words(age)),
         ));
         lines.push(("missing", missing(probe.range.first, newest, &with_data)));
-        lines.push(("settle", settle(age, circumstances)));
+        let slowest = slowest_age(probe, &with_data, circumstances).unwrap_or(age);
+        lines.push(("settle", settle(slowest, circumstances)));
         if age.to_std().is_ok_and(|age| age > circumstances.stale_after) {
             findings.push(Finding::note(
                 "the newest window is older than poll.stale_after: nothing would be shown now",
@@ -145,7 +146,23 @@ fn missing(first: Window, newest: Window, domains: &[&[Reading]]) -> String {
     format!("{}; window ends in UTC", told.join(", "))
 }
 
-/// Whether the configured `settle` is long enough by the age of the newest window.
+/// The age of the newest window of the domain whose data come last. Data that are stale tell of an idle
+/// domain rather than of a slow provider, and are left out.
+fn slowest_age(
+    probe: &Probe,
+    domains: &[&[Reading]],
+    circumstances: &Circumstances<'_>,
+) -> Option<TimeDelta> {
+    let stale = TimeDelta::from_std(circumstances.stale_after).unwrap_or(TimeDelta::MAX);
+    domains
+        .iter()
+        .filter_map(|readings| readings.last())
+        .map(|newest| probe.at.signed_duration_since(newest.window.end()))
+        .filter(|age| *age <= stale)
+        .max()
+}
+
+/// Whether the configured `settle` is long enough for a window that appeared at this age.
 fn settle(age: TimeDelta, circumstances: &Circumstances<'_>) -> String {
     let enough = TimeDelta::minutes((age + TimeDelta::seconds(59)).num_minutes());
     let configured = TimeDelta::from_std(circumstances.settle).unwrap_or(TimeDelta::MAX);
@@ -243,13 +260,26 @@ mod tests {
     }
 
     #[test]
-    fn settle_is_compared_with_the_newest_windows_age() {
-        for (ends, said) in [
-            (&["12:00"][..], "10m is enough by this one look, which needs 4m;"),
-            (&["11:55"], "10m is enough by this one look, which needs 9m;"),
-            (&["11:50"], "10m is too short by this one look, which needs 14m;"),
+    fn settle_is_compared_with_the_slowest_domain_that_is_not_idle() {
+        for (domains, said) in [
+            (
+                &[&["12:00"][..]][..],
+                "10m is enough by this one look, which needs 4m;",
+            ),
+            (
+                &[&["12:00"], &["11:55"]],
+                "10m is enough by this one look, which needs 9m;",
+            ),
+            (
+                &[&["11:50"], &["11:20"]],
+                "10m is too short by this one look, which needs 14m;",
+            ),
+            (
+                &[&["11:20"]],
+                "10m is too short by this one look, which needs 44m;",
+            ),
         ] {
-            let text = line(&seen(&[ends]), "settle").unwrap();
+            let text = line(&seen(domains), "settle").unwrap();
             assert!(text.starts_with(said), "{text}");
         }
     }
