@@ -33,7 +33,8 @@ pub(super) fn look(probe: &Probe, circumstances: &Circumstances<'_>) -> (Lines, 
             format!("window that ended {}, {} ago", minute(newest.end()), words(age)),
         ));
         lines.push(("missing", missing(probe.range.first, newest, &with_data)));
-        lines.push(("settle", settle(age, circumstances)));
+        let slowest = slowest_age(probe, &with_data, circumstances).unwrap_or(age);
+        lines.push(("settle", settle(slowest, circumstances)));
         if age.to_std().is_ok_and(|age| age > circumstances.stale_after) {
             findings.push(Finding::note(
                 "the newest window is older than poll.stale_after: nothing would be shown now",
@@ -43,7 +44,7 @@ pub(super) fn look(probe: &Probe, circumstances: &Circumstances<'_>) -> (Lines, 
     }
     let silent: Vec<Domain> = silent.iter().map(|(domain, _)| domain.clone()).collect();
     if !silent.is_empty() {
-        findings.extend(without_data(&silent, newest.is_some(), probe, circumstances));
+        findings.push(without_data(&silent, newest.is_some(), probe, circumstances));
     } else if probe.rejects.total() > 0 {
         findings.push(Finding::note(
             format!("parts of the reply were refused: {}", kinds(probe.rejects)),
@@ -59,13 +60,13 @@ fn without_data(
     others_have: bool,
     probe: &Probe,
     circumstances: &Circumstances<'_>,
-) -> Option<Finding> {
+) -> Finding {
     let count = |kind| {
         let of_kind = probe.rejects.iter().find(|(other, _)| *other == kind);
         of_kind.map_or(0, |(_, count)| count)
     };
     let outside = count(Reject::OutOfRange);
-    Some(if !others_have && outside > 0 {
+    if !others_have && outside > 0 {
         Finding::problem(
             format!("all {outside} windows in the reply lie outside the hour that was asked for"),
             format!(
@@ -88,7 +89,7 @@ fn without_data(
                 circumstances.endpoint
             ),
         )
-    })
+    }
 }
 
 /// `value 2, shape 1`
@@ -145,7 +146,23 @@ fn missing(first: Window, newest: Window, domains: &[&[Reading]]) -> String {
     format!("{}; window ends in UTC", told.join(", "))
 }
 
-/// Whether the configured `settle` is long enough by the age of the newest window.
+/// The age of the newest window of the domain whose data come last. Data that are stale tell of an idle
+/// domain rather than of a slow provider, and are left out.
+fn slowest_age(
+    probe: &Probe,
+    domains: &[&[Reading]],
+    circumstances: &Circumstances<'_>,
+) -> Option<TimeDelta> {
+    let stale = TimeDelta::from_std(circumstances.stale_after).unwrap_or(TimeDelta::MAX);
+    domains
+        .iter()
+        .filter_map(|readings| readings.last())
+        .map(|newest| probe.at.signed_duration_since(newest.window.end()))
+        .filter(|age| *age <= stale)
+        .max()
+}
+
+/// Whether the configured `settle` is long enough for a window that appeared at this age.
 fn settle(age: TimeDelta, circumstances: &Circumstances<'_>) -> String {
     let enough = TimeDelta::minutes((age + TimeDelta::seconds(59)).num_minutes());
     let configured = TimeDelta::from_std(circumstances.settle).unwrap_or(TimeDelta::MAX);
@@ -243,13 +260,26 @@ mod tests {
     }
 
     #[test]
-    fn settle_is_compared_with_the_newest_windows_age() {
-        for (ends, said) in [
-            (&["12:00"][..], "10m is enough by this one look, which needs 4m;"),
-            (&["11:55"], "10m is enough by this one look, which needs 9m;"),
-            (&["11:50"], "10m is too short by this one look, which needs 14m;"),
+    fn settle_is_compared_with_the_slowest_domain_that_is_not_idle() {
+        for (domains, said) in [
+            (
+                &[&["12:00"][..]][..],
+                "10m is enough by this one look, which needs 4m;",
+            ),
+            (
+                &[&["12:00"], &["11:55"]],
+                "10m is enough by this one look, which needs 9m;",
+            ),
+            (
+                &[&["11:50"], &["11:20"]],
+                "10m is too short by this one look, which needs 14m;",
+            ),
+            (
+                &[&["11:20"]],
+                "10m is too short by this one look, which needs 44m;",
+            ),
         ] {
-            let text = line(&seen(&[ends]), "settle").unwrap();
+            let text = line(&seen(domains), "settle").unwrap();
             assert!(text.starts_with(said), "{text}");
         }
     }
@@ -260,7 +290,9 @@ mod tests {
         let circumstances = circumstances(&api);
         let rejects = |kinds: &[Reject]| {
             let mut rejects = Rejects::default();
-            kinds.iter().for_each(|kind| rejects.add(*kind));
+            for kind in kinds {
+                rejects.add(*kind);
+            }
             rejects
         };
         for (domains, kinds, grave, what, remedy) in [

@@ -241,6 +241,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "a table")]
     fn every_failure_says_what_is_wrong_and_what_to_do() {
         for (reason, disposition, message, what, remedy) in [
             (

@@ -90,12 +90,13 @@ async fn check_account(
     clock: &Clock,
 ) -> Vec<Block> {
     let watch = Arc::new(ClockWatch::default());
+    let observer: Arc<dyn Observer> = Arc::<ClockWatch>::clone(&watch);
     let client = Client::new(
         connections.clone(),
         Arc::new(config.api.clone()),
         account,
         clock.clone(),
-        Arc::<ClockWatch>::clone(&watch) as Arc<dyn Observer>,
+        observer,
     );
     let mut prober = Prober::new(client, watch, clock.clone(), config.api.max_requests_per_second);
     let mut blocks = Vec::new();

@@ -9,6 +9,7 @@ mod load;
 mod parse;
 mod problems;
 mod secret;
+mod slips;
 mod summary;
 #[cfg(test)]
 mod tests;

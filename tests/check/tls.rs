@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
@@ -30,8 +30,8 @@ impl Authority {
         }
     }
 
-    /// A server that does nothing beyond the handshake, with a certificate for a name.
-    async fn server(&self, name: &str, expired: bool) -> (u16, JoinHandle<()>) {
+    /// A server, alive as long as its tasks, that does nothing beyond the handshake, with a certificate for a name.
+    async fn server(&self, name: &str, expired: bool) -> (u16, JoinSet<()>) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         if expired {
@@ -52,7 +52,8 @@ impl Authority {
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let serving = tokio::spawn(async move {
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 // The client's refusal is what the test is after.
                 drop(acceptor.accept(stream).await);
@@ -119,7 +120,7 @@ async fn each_trouble_with_a_certificate_has_its_own_words() {
     ] {
         let (port, serving) = ours.server(name, expired).await;
         let run = check(port, trusted).await;
-        serving.abort();
+        drop(serving);
         assert_eq!(run.code, Some(1), "{run:?}");
         for endpoint in ["bandwidth_flow", "origin_ratio"] {
             let block = run.block(endpoint);
