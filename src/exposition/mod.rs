@@ -1,7 +1,8 @@
 //! From a snapshot to the text that Prometheus scrapes.
 //!
-//! `families` names every domain metric, `encode` knows the two formats, `domains` joins them;
-//! `self_metrics` keeps the exporter's own numbers; `gzip` and `page` make the bytes that go out.
+//! `families` names every domain metric and `window_families` those of true time; `encode` knows the
+//! two formats, `domains` joins them; `self_metrics` keeps the exporter's own numbers; `gzip` and `page`
+//! make the bytes that go out.
 
 pub mod domains;
 pub mod encode;
@@ -10,8 +11,10 @@ mod format;
 mod gzip;
 pub mod page;
 pub mod self_metrics;
+pub mod window_families;
 
 pub use domains::render_domains;
 pub use format::Format;
 pub use page::{Exposition, Page, PageError};
 pub use self_metrics::{BuildInfo, SelfMetrics, SelfMetricsError};
+pub use window_families::{WINDOW_FAMILIES, WindowFamily};
