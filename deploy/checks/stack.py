@@ -104,9 +104,9 @@ def api(base, path, **parameters):
     return json.loads(text)["data"]
 
 
-def query(base, expr):
-    """The samples that `expr` gives now, as (labels, number)."""
-    data = api(base, "query", query=expr)
+def query(base, expr, seconds_ago=0):
+    """The samples that `expr` gives now, or did so many seconds ago, as (labels, number)."""
+    data = api(base, "query", query=expr, time=time.time() - seconds_ago)
     if data["resultType"] == "scalar":
         return [({}, float(data["result"][1]))]
     return [(sample["metric"], float(sample["value"][1])) for sample in data["result"]]

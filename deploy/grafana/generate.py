@@ -184,8 +184,7 @@ DOMAIN = [
     Row("Data", [
         Panel("Bandwidth at its true time", "Every settled window at its own timestamp, complete through outages. Needs the "
               "job jdcloud-cdn-windows; the newest 15 minutes are not there yet.",
-              [Query("max(last_over_time(jdcloud_cdn_window_bandwidth_bytes_per_second{domain=\"$domain\"}[10m])) * 8",
-                     "bandwidth")], unit="bps"),
+              [Query("max(jdcloud_cdn_window_bandwidth_bytes_per_second{domain=\"$domain\"}) * 8", "bandwidth")], unit="bps"),
         Panel("Usable answers", "1 while the last poll of the endpoint gave a usable answer, else 0.",
               [Query("max by (endpoint) (jdcloud_cdn_up{domain=\"$domain\"})", "{{endpoint}}")],
               runbook="domain-data-stale", thresholds=ONE_IS_GREEN),
