@@ -116,17 +116,23 @@ fn failure(reason: Reason, disposition: Disposition) -> Reply {
 
 /// Refuses every call for one of these, as status 15 does.
 fn foreign(bad: Vec<Domain>) -> impl FnMut(&Call) -> Reply + Send {
-    move |call| match bad.iter().any(|domain| call.asks_for(domain)) {
-        true => failure(Reason::ForeignDomain, Disposition::Isolate),
-        false => good(call),
+    move |call| {
+        if bad.iter().any(|domain| call.asks_for(domain)) {
+            failure(Reason::ForeignDomain, Disposition::Isolate)
+        } else {
+            good(call)
+        }
     }
 }
 
 /// Refuses every call for more domains than this, as status 22 does.
 fn at_most(limit: usize) -> impl FnMut(&Call) -> Reply + Send {
-    move |call| match call.domains.len() > limit {
-        true => failure(Reason::ForeignDomain, Disposition::Halve),
-        false => good(call),
+    move |call| {
+        if call.domains.len() > limit {
+            failure(Reason::ForeignDomain, Disposition::Halve)
+        } else {
+            good(call)
+        }
     }
 }
 
@@ -226,17 +232,12 @@ impl Stage {
     fn start(plan: &Plan, per_second: f64, provider: Scripted) -> Self {
         let seen = Arc::new(Seen::default());
         let store = Arc::new(Store::new(rule(), &roster(plan)));
-        let lane = Arc::new(Lane::new(
-            account(),
-            8,
-            per_second,
-            Arc::<Seen>::clone(&seen) as Arc<dyn Observer>,
-        ));
+        let lane = Arc::new(Lane::new(account(), 8, per_second, Arc::<Seen>::clone(&seen)));
         let progress = Arc::new(Progress::new(account(), HERE));
         let (assignments, receiver) = watch::channel(assignment(plan, &provider, &lane));
         let surroundings = Surroundings {
             store: Arc::clone(&store),
-            observer: Arc::<Seen>::clone(&seen) as Arc<dyn Observer>,
+            observer: Arc::<Seen>::clone(&seen),
             clock: Clock::Manual(ManualClock::new("2026-11-22T12:00:00Z".parse().unwrap())),
         };
         let mut running = JoinSet::new();
