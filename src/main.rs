@@ -1,5 +1,6 @@
 //! Arguments, logging, exit codes; the only place that ends the process.
 
+use std::io::{ErrorKind, Write as _};
 use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,12 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use jdcloud_cdn_exporter::app::{self, LoadConfig, Parts, Signals};
 use jdcloud_cdn_exporter::backfill::{Backfill, Destination, Ended, Wanted};
+use jdcloud_cdn_exporter::check::{self, Outcome};
 use jdcloud_cdn_exporter::cli::{self, Cli, Command};
 use jdcloud_cdn_exporter::clock::Clock;
 use jdcloud_cdn_exporter::config::{self, Config, Environment, Summary};
 use jdcloud_cdn_exporter::demo::Demo;
 use jdcloud_cdn_exporter::web::{Limits, WebFile, listener};
-use jdcloud_cdn_exporter::{build_info, telemetry};
+use jdcloud_cdn_exporter::{build_info, manual, telemetry};
 
 /// The exit code of a configuration, or a command line, that cannot be used.
 const UNUSABLE: u8 = 2;
@@ -26,6 +28,12 @@ const SHUTDOWN: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    match cli.command {
+        Some(Command::Completions { shell }) => return print(&manual::completions(shell)),
+        Some(Command::Man) => return print(&manual::page()),
+        _ if cli.config_example => return print(config::EXAMPLE),
+        _ => {}
+    }
     if let Err(error) = telemetry::init(cli.log.level, cli.log.format) {
         return print_error(&error.into());
     }
@@ -35,8 +43,12 @@ fn main() -> ExitCode {
     };
     let outcome = match &cli.command {
         Some(Command::Demo) => demo(&cli, web_file),
+        Some(Command::Check(options)) => match load(&cli) {
+            Ok(config) => check(&config, *options),
+            Err(problems) => return refuse(&problems),
+        },
         Some(Command::Backfill(wanted)) => backfill(&cli, wanted),
-        None => match load(&cli) {
+        Some(Command::Completions { .. } | Command::Man) | None => match load(&cli) {
             Ok(config) if cli.config_check => return print_summary(&config),
             Ok(config) => exporter(&cli, config, web_file),
             Err(problems) => return refuse(&problems),
@@ -50,10 +62,34 @@ fn load(cli: &Cli) -> Result<Config, Vec<String>> {
         .map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
 
-#[allow(clippy::print_stdout, reason = "its output is the purpose of --config.check")]
 fn print_summary(config: &Config) -> ExitCode {
-    println!("{}", Summary(config));
-    ExitCode::SUCCESS
+    print(&format!("{}\n", Summary(config)))
+}
+
+/// Writes to standard output; who closed it early, as `head` does, has seen enough.
+fn print(text: &str) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn check(config: &Config, options: cli::Check) -> anyhow::Result<ExitCode> {
+    let code = print_summary(config);
+    if !options.live {
+        return Ok(code);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot start")?;
+    let outcome = runtime.block_on(check::live(config, &Clock::System, &mut std::io::stdout()));
+    runtime.shutdown_timeout(SHUTDOWN);
+    Ok(match outcome? {
+        Outcome::Good => ExitCode::SUCCESS,
+        Outcome::Trouble => ExitCode::FAILURE,
+    })
 }
 
 #[allow(
@@ -70,6 +106,9 @@ fn refuse(problems: &[String]) -> ExitCode {
 fn exporter(cli: &Cli, config: Config, web_file: Option<Arc<WebFile>>) -> anyhow::Result<ExitCode> {
     let again = cli.clone();
     let listeners = listeners(cli)?;
+    for address in listeners.iter().filter_map(|listener| listener.local_addr().ok()) {
+        tracing::info!(%address, path = cli.web.telemetry_path.as_str(), "listening");
+    }
     let parts = parts(cli, web_file, listeners, Arc::new(move || load(&again)));
     run(async |stop| Ok(app::run(config, parts, stop).await?))?;
     Ok(ExitCode::SUCCESS)

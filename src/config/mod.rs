@@ -27,6 +27,9 @@ use url::Url;
 
 use crate::model::{AccountName, Domain, Endpoint, Units, VisibilityRule};
 
+/// The commented sample with every key.
+pub const EXAMPLE: &str = include_str!("../../config/exporter.yaml");
+
 /// Everything that the exporter is told.
 #[derive(Clone, Debug)]
 pub struct Config {

@@ -17,7 +17,8 @@ pub struct Outcome {
     pub readings: Vec<(Domain, Result<Vec<Reading>, Reason>)>,
     /// Domains that the provider refused when asked alone.
     pub offenders: Vec<Domain>,
-    /// A batch size that the provider did take, after it called a longer list too long.
+    /// A batch size that the provider did take, after it called a longer list too long; `None` too
+    /// if it refused a single domain in the same words, which has nothing to do with size.
     pub(super) fewer: Option<usize>,
     /// The last failure of a call whose domains got no readings.
     pub failure: Option<Failure>,
@@ -48,8 +49,20 @@ pub(super) struct Job<U> {
     pub(super) clock: Clock,
     /// The number of the round, which makes the jitter of its retries its own.
     pub(super) round: u64,
+    /// Whether a call that a domain sinks is divided.
+    pub(super) search: Search,
     /// The windows to ask for; without it those of the assignment's window, up to the time of each call.
     pub(super) range: Option<WindowRange>,
+}
+
+/// What is done about a call that a domain sinks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Search {
+    /// It is divided until the domain stands alone.
+    Divide,
+    /// Nothing: every domain of it is isolated already, and it is made only to see whether the
+    /// provider has changed its mind about all of them.
+    Whole,
 }
 
 /// Reads some of an assignment's domains once, for past windows, outside of any schedule: within the
@@ -69,6 +82,7 @@ pub async fn read_range<U: Upstream>(
         observer,
         clock,
         round: u64::try_from(range.first.end_seconds()).unwrap_or(0),
+        search: Search::Divide,
         range: Some(range),
     };
     job.read(domains).await
@@ -80,21 +94,22 @@ impl<U: Upstream> Job<U> {
     pub(super) async fn read(&self, domains: Vec<Domain>) -> Outcome {
         let deadline = Instant::now() + self.assignment.interval;
         let mut outcome = Outcome::default();
+        let mut too_long = false;
+        let mut taken = 0;
         let mut pieces = vec![domains];
         while let Some(mut piece) = pieces.pop() {
             match self.read_piece(&piece, deadline).await {
                 Ok(answer) => {
-                    outcome.fewer = outcome.fewer.map(|limit| limit.max(piece.len()));
+                    taken = taken.max(piece.len());
                     outcome
                         .readings
                         .extend(piece.into_iter().zip(answer.readings.into_iter().map(Ok)));
                 }
                 Err(failure) => {
                     let divides = matches!(failure.disposition, Disposition::Isolate | Disposition::Halve);
+                    let divides = divides && self.search == Search::Divide;
                     if divides && piece.len() > 1 && Instant::now() < deadline {
-                        if failure.disposition == Disposition::Halve {
-                            outcome.fewer = outcome.fewer.or(Some(1));
-                        }
+                        too_long |= failure.disposition == Disposition::Halve;
                         let half = piece.split_off(piece.len().div_ceil(2));
                         pieces.extend([half, piece]);
                     } else {
@@ -103,6 +118,7 @@ impl<U: Upstream> Job<U> {
                 }
             }
         }
+        outcome.fewer = (too_long && taken > 0 && outcome.offenders.is_empty()).then_some(taken);
         outcome
     }
 

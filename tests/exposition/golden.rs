@@ -4,9 +4,9 @@
 use jdcloud_cdn_exporter::exposition::Format;
 use jdcloud_cdn_exporter::model::{Endpoint, Field, LastPoll, Reason, Snapshot};
 
+use crate::parts::{promtool_is_silent, reference_parser_accepts};
 use crate::support::{
-    at, busy_self_metrics, entry, fresh_self_metrics, own_text, promtool_is_silent, reading,
-    reference_parser_accepts, render, snapshot, track,
+    at, busy_self_metrics, entry, fresh_self_metrics, own_text, reading, render, snapshot, track,
 };
 
 const FLOW: Endpoint = Endpoint::BandwidthFlow;

@@ -203,8 +203,8 @@ async fn a_reader_that_takes_a_byte_at_a_time_is_cut_off_and_delays_nobody() {
     };
     // The bytes in the system's buffers would take a byte-wise reader for ever: once the server has
     // hung up, the rest is read at once.
-    let served = async { assert_eq!(status(server.address, "/-/healthy").await, 200) };
-    let _ = tokio::join!(tokio::time::timeout(SHORT * 3, cut_off), served);
+    let health = async { assert_eq!(status(server.address, "/-/healthy").await, 200) };
+    let _ = tokio::join!(tokio::time::timeout(SHORT * 3, cut_off), health);
     let rest = until_closed(&mut slow).await.len();
     assert!(
         taken + rest < LARGE * 64 * 1_024,
