@@ -327,7 +327,7 @@ fn the_page_tells_it_in_both_languages() {
         "<td>never</td><td>under way <span class=\"state no_data\">first round under way</span></td>",
         "<span class=\"nowrap\">timeout 3</span>, <span class=\"nowrap\">signature 1</span>",
         "failing batches: 2",
-        ">5 min ago</time> no reply from api.example.net within 10s</td>",
+        ">5 min ago</time> ·</span> no reply from api.example.net within 10s</td>",
         "Rows 1 to 4 of 4",
         "As of 2026-11-22 12:06:00 UTC.",
         "<a href=\"/api/status?sort=bandwidth\">",
