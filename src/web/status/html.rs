@@ -138,9 +138,9 @@ impl Page<'_> {
     fn tiles(&self, out: &mut String) -> fmt::Result {
         let summary = &self.view.summary;
         let total: usize = summary.states.iter().sum();
-        write!(
+        writeln!(
             out,
-            "<div class=\"tiles\" role=\"group\" aria-label=\"{}\">\n",
+            "<div class=\"tiles\" role=\"group\" aria-label=\"{}\">",
             self.text(Phrase::Overview)
         )?;
         let bandwidth = summary.bandwidth.map_or(ABSENT.to_owned(), text::bits);

@@ -22,7 +22,7 @@ fn window(clock: &str) -> Window {
     Window::ending_at(at(&format!("2026-11-22T{clock}:00Z")).timestamp()).unwrap()
 }
 
-fn track(endpoint: Endpoint, last_poll: LastPoll, readings: &[(&str, &[(Field, f64)])]) -> Option<Track> {
+fn track(endpoint: Endpoint, last_poll: LastPoll, readings: &[(&str, &[(Field, f64)])]) -> Track {
     let mut track = Track::new(endpoint);
     let readings: Vec<Reading> = readings
         .iter()
@@ -35,7 +35,7 @@ fn track(endpoint: Endpoint, last_poll: LastPoll, readings: &[(&str, &[(Field, f
         .collect();
     track.series.merge(&readings, window("00:00"));
     track.last_poll = last_poll;
-    Some(track)
+    track
 }
 
 fn entry(name: &str, account: &str, tracks: [Option<Track>; 2]) -> Arc<Entry> {
@@ -65,7 +65,7 @@ fn status() -> Status {
             "a.example.com",
             "first",
             [
-                track(
+                Some(track(
                     live,
                     LastPoll::Usable,
                     &[
@@ -75,8 +75,8 @@ fn status() -> Status {
                         // Not settled.
                         ("12:00", &[(Bandwidth, 9e9)]),
                     ],
-                ),
-                track(
+                )),
+                Some(track(
                     ratio,
                     LastPoll::Usable,
                     // 1.53 of 6.46 Mbps.
@@ -88,18 +88,18 @@ fn status() -> Status {
                             (OriginRatio, 0.2362),
                         ],
                     )],
-                ),
+                )),
             ],
         ),
         entry(
             "b.example.com",
             "second",
             [
-                track(
+                Some(track(
                     live,
                     LastPoll::Failed(Reason::Timeout),
                     &[("11:50", &[(Bandwidth, 1_525_000.0)])],
-                ),
+                )),
                 None,
             ],
         ),
@@ -107,14 +107,14 @@ fn status() -> Status {
             "c.example.com",
             "second",
             [
-                track(live, LastPoll::Usable, &[("11:20", &[(Bandwidth, 1e6)])]),
+                Some(track(live, LastPoll::Usable, &[("11:20", &[(Bandwidth, 1e6)])])),
                 None,
             ],
         ),
         entry(
             "d.example.com",
             "second",
-            [track(live, LastPoll::Never, &[]), None],
+            [Some(track(live, LastPoll::Never, &[])), None],
         ),
     ];
     let mut failures = [0; Reason::ALL.len()];
@@ -298,7 +298,7 @@ fn states_of_a_track() {
             .map(|end| (*end, &[(Field::Bandwidth, 1.0)][..]))
             .collect();
         let track = track(Endpoint::BandwidthFlow, last_poll, &readings);
-        Arc::make_mut(&mut status.snapshot).entries = vec![entry("x.example.com", "x", [track, None])];
+        Arc::make_mut(&mut status.snapshot).entries = vec![entry("x.example.com", "x", [Some(track), None])];
         let view = View::new(&status, &query(""));
         assert_eq!(view.rows[0].state.kind(), kind, "{last_poll:?} {ends:?}");
     }
