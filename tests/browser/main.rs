@@ -126,7 +126,7 @@ async fn it_is_light_or_dark_as_the_reader_prefers_and_fits_a_phone() {
         (
             "status",
             "/?lang=en&sort=origin_ratio",
-            (1_280, 1_100),
+            (1_280, 1_000),
             chromium::LIGHT,
             light,
         ),

@@ -25,7 +25,7 @@ th,td{text-align:left;padding:.4rem .9rem;border-top:1px solid var(--line);verti
 th{font-size:.85rem;font-weight:600;color:var(--quiet);white-space:nowrap}
 th a{color:inherit}th[aria-sort] a{color:var(--text)}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-td.name{font-weight:500;overflow-wrap:anywhere;min-width:7rem}.domains td.name{min-width:15rem}td.name small{margin-left:.6rem;font-weight:400}
+td.name{font-weight:500;overflow-wrap:anywhere;min-width:7rem}.domains td.name{min-width:16.5rem}td.name small{margin-left:.6rem;white-space:nowrap;font-weight:400}
 td.error,td.message{font-size:.9rem;overflow-wrap:anywhere;min-width:10rem}
 time,.nowrap{white-space:nowrap}
 svg{vertical-align:middle;margin-left:.6rem;border-bottom:1px solid var(--line)}svg:empty{border-color:transparent}
