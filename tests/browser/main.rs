@@ -3,6 +3,7 @@
 //!
 //! Without Chromium (Debian's package `chromium`) these tests say so and do nothing, unless
 //! `JDCLOUD_REQUIRE_REAL_PARTS=1` asks for it.
+#![cfg(test)]
 
 mod chromium;
 mod exporter;
