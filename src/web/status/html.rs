@@ -235,8 +235,9 @@ impl Page<'_> {
         }
         out.write_str("</td><td class=\"message\">")?;
         if let Some((at, failure)) = &status.last_failure {
+            out.write_str("<span class=\"quiet\">")?;
             self.time(out, *at)?;
-            write!(out, " {}", Escaped(&failure.message))?;
+            write!(out, " ·</span> {}", Escaped(&failure.message))?;
         }
         out.write_str("</td></tr>\n")
     }
