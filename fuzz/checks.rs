@@ -8,7 +8,7 @@ use futures_util::FutureExt as _;
 use hyper::Method;
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 use jdcloud_cdn_exporter::config::{self, Environment};
-use jdcloud_cdn_exporter::exposition::{Format, Page, PageError};
+use jdcloud_cdn_exporter::exposition::{Format, Page, PageError, WindowsPage};
 use jdcloud_cdn_exporter::model::{Domain, Endpoint, Field, Units, WindowRange};
 use jdcloud_cdn_exporter::provider::{Asked, decode};
 use jdcloud_cdn_exporter::web::{Routes, Site, Status, TelemetryPath, WebConfig};
@@ -115,6 +115,9 @@ impl Site for Stub {
             content_encoding: gzip.then_some("gzip"),
             parts: vec!["up 1\n".into()],
         })
+    }
+    async fn windows(&self, format: Format, gzip: bool) -> Result<WindowsPage, PageError> {
+        self.metrics(format, gzip).await.map(WindowsPage::Whole)
     }
     fn ready(&self) -> Result<(), String> {
         Ok(())

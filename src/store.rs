@@ -11,7 +11,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 
 use crate::model::{
-    AccountName, Domain, Endpoint, Entry, LastPoll, Reading, Snapshot, Track, VisibilityRule, WindowRange,
+    AccountName, Domain, Endpoint, Entry, LastAnswer, LastPoll, Reading, SettleReport, Settling, Snapshot,
+    Track, Visibility, VisibilityRule, WindowRange,
 };
 use crate::observer::Observer;
 
@@ -51,7 +52,10 @@ pub struct Store {
 
 #[derive(Debug)]
 struct State {
+    /// With the learned settle where it is learned.
     rule: VisibilityRule,
+    learns: bool,
+    settling: Settling,
     version: u64,
     entries: Vec<Arc<Entry>>,
     places: HashMap<Domain, usize>,
@@ -61,9 +65,12 @@ struct State {
 impl Store {
     /// A store that knows the configured domains and nothing about them.
     #[must_use]
-    pub fn new(rule: VisibilityRule, roster: &[RosterEntry]) -> Self {
+    pub fn new(visibility: impl Into<Visibility>, roster: &[RosterEntry]) -> Self {
+        let Visibility { rule, learns } = visibility.into();
         let mut state = State {
             rule,
+            learns,
+            settling: Settling::default(),
             version: 0,
             entries: Vec::new(),
             places: HashMap::new(),
@@ -76,10 +83,19 @@ impl Store {
         }
     }
 
-    /// Takes over another configuration: what is known of domains that stay is kept.
-    pub fn reconfigure(&self, rule: VisibilityRule, roster: &[RosterEntry]) {
+    /// Takes over another configuration: what is known of domains that stay is kept, and so is a
+    /// settle that was learned and still is to be learned.
+    pub fn reconfigure(&self, visibility: impl Into<Visibility>, roster: &[RosterEntry]) {
         let mut state = self.lock();
-        state.rule = rule;
+        let Visibility { rule, learns } = visibility.into();
+        let learned = state.rule.settle;
+        let settle = if learns && state.learns {
+            learned
+        } else {
+            rule.settle
+        };
+        state.rule = VisibilityRule { settle, ..rule };
+        state.learns = learns;
         state.set_roster(roster);
         self.changed(state);
     }
@@ -93,11 +109,13 @@ impl Store {
         observer: &dyn Observer,
     ) {
         let mut state = self.lock();
-        let rule = state.rule;
+        // If no scrape holds the snapshot, its entries need not be copied to be changed.
+        state.snapshot = None;
         for report in reports {
-            if let Some(track) = state.track_mut(&report) {
-                apply(track, &report, &rule, now, observer);
-            }
+            state.apply(&report, now, observer);
+        }
+        if state.learns {
+            state.rule.settle = state.settling.choose(now);
         }
         self.changed(state);
     }
@@ -109,13 +127,16 @@ impl Store {
         if let Some(snapshot) = &state.snapshot {
             return Arc::clone(snapshot);
         }
-        let snapshot = Arc::new(Snapshot {
-            version: state.version,
-            rule: state.rule,
-            entries: state.entries.clone(),
-        });
+        let snapshot = Arc::new(Snapshot::new(state.version, state.rule, state.entries.clone()));
         state.snapshot = Some(Arc::clone(&snapshot));
         snapshot
+    }
+
+    /// What the last day taught of how long windows change.
+    #[must_use]
+    pub fn settle_report(&self, now: DateTime<Utc>) -> SettleReport {
+        let state = self.lock();
+        state.settling.report(state.rule.settle, state.learns, now)
     }
 
     /// The version of the newest snapshot, for whoever waits for a change.
@@ -155,16 +176,28 @@ impl State {
             .collect();
     }
 
-    fn track_mut(&mut self, report: &Report<'_>) -> Option<&mut Track> {
-        let place = *self.places.get(report.domain)?;
+    fn apply(&mut self, report: &Report<'_>, now: DateTime<Utc>, observer: &dyn Observer) {
         let entry = self
-            .entries
-            .get_mut(place)
-            .filter(|entry| entry.source == report.source)?;
-        Arc::make_mut(entry)
-            .tracks
-            .get_mut(report.endpoint.index())?
-            .as_mut()
+            .places
+            .get(report.domain)
+            .and_then(|place| self.entries.get_mut(*place))
+            .filter(|entry| entry.source == report.source);
+        let Some(entry) = entry else { return };
+        let tracks = &mut Arc::make_mut(entry).tracks;
+        let Some(Some(track)) = tracks.get_mut(report.endpoint.index()) else {
+            return;
+        };
+        match report.outcome {
+            Ok(readings) => {
+                let told = Told {
+                    endpoint: report.endpoint,
+                    settled: self.rule.settled(now),
+                    now,
+                };
+                told.answer(track, readings, self.rule.horizon, &mut self.settling, observer);
+            }
+            Err(reason) => track.last_poll = LastPoll::Failed(reason),
+        }
     }
 }
 
@@ -186,39 +219,46 @@ fn carry_over(known: Option<&Arc<Entry>>, new: &RosterEntry) -> Arc<Entry> {
     })
 }
 
-fn apply(
-    track: &mut Track,
-    report: &Report<'_>,
-    rule: &VisibilityRule,
+/// An answer, and what it tells of the provider's habits.
+struct Told {
+    endpoint: Endpoint,
+    settled: WindowRange,
     now: DateTime<Utc>,
-    observer: &dyn Observer,
-) {
-    let readings = match report.outcome {
-        Ok(readings) => readings,
-        Err(reason) => {
-            track.last_poll = LastPoll::Failed(reason);
-            return;
+}
+
+impl Told {
+    fn answer(
+        &self,
+        track: &mut Track,
+        readings: &[Reading],
+        horizon: TimeDelta,
+        settling: &mut Settling,
+        observer: &dyn Observer,
+    ) {
+        let (now, endpoint) = (self.now, self.endpoint);
+        let range = WindowRange::last(horizon, now);
+        let merge = track.series.merge(readings, range);
+        track.last_poll = if readings.is_empty() {
+            LastPoll::Empty
+        } else {
+            LastPoll::Usable
+        };
+        let before = track.last_answer.replace(LastAnswer { at: now, range });
+        let age = |window| before.and_then(|answer| answer.age_of_change(window, now));
+        for age in merge.appeared.iter().filter_map(|window| age(*window)) {
+            observer.window_appeared(endpoint, age);
+            settling.appeared(age, now);
         }
-    };
-    let asked_before = track.series.newest().is_some();
-    let merge = track
-        .series
-        .merge(readings, WindowRange::last(rule.horizon, now).first);
-    track.last_poll = if readings.is_empty() {
-        LastPoll::Empty
-    } else {
-        LastPoll::Usable
-    };
-    // How late a window came is known only if an earlier poll could have seen it.
-    for window in merge.appeared.iter().filter(|_| asked_before) {
-        observer.window_appeared(report.endpoint, age(now, window.end()));
-    }
-    for window in &merge.revised {
-        let settled = *window <= rule.newest_settled(now);
-        observer.window_revised(report.endpoint, age(now, window.end()), settled);
+        for window in &merge.revised {
+            let age = age(*window);
+            observer.window_revised(endpoint, age, *window <= self.settled.last);
+            if let Some(age) = age {
+                settling.revised(age, now);
+            }
+        }
     }
 }
 
-fn age(now: DateTime<Utc>, end: DateTime<Utc>) -> TimeDelta {
-    now.signed_duration_since(end)
-}
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

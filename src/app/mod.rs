@@ -97,8 +97,8 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
         Arc::clone(&metrics),
         clock.clone(),
     ));
-    let exposition = Exposition::new(store, metrics, clock);
-    let site = LiveSite::new(exposition, views, Arc::clone(&reloader));
+    let exposition = Exposition::new(Arc::clone(&store), metrics, clock.clone());
+    let site = LiveSite::new(exposition, store, clock, views, Arc::clone(&reloader));
     let routes = Guard::new(Routes::new(site, telemetry_path), web_file.clone());
     let server = Server::new(routes, limits).with_web_file(web_file);
 

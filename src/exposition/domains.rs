@@ -59,6 +59,7 @@ pub fn render_domains(
         })
         .collect();
 
+    let cross_check = snapshot.cross_check(now);
     let mut page = Writer {
         format,
         out,
@@ -71,6 +72,9 @@ pub fn render_domains(
             Source::Up => page.by_endpoint(family, &snapshot.entries, &rows, Shown::up)?,
             Source::Account => page.accounts(family, &snapshot.entries)?,
             Source::Missing => page.missing(family, missing)?,
+            Source::Settle => page.single(family, Some(rule.settle.as_seconds_f64()))?,
+            Source::Difference => page.single(family, cross_check.difference)?,
+            Source::LabelOffset => page.single(family, cross_check.offset.map(f64::from))?,
         }
     }
     Ok(next_change(rule, now))
@@ -83,8 +87,15 @@ pub fn render_domains(
 fn next_change(rule: &VisibilityRule, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     // "Older than" is exclusive, so a window goes stale one tick of the clock after the boundary.
     let stale = rule.stale_after + TimeDelta::nanoseconds(1);
-    [rule.settle, rule.horizon, stale]
-        .into_iter()
+    next_step([rule.settle, rule.horizon, stale], now)
+}
+
+/// The next instant at which some window is as old as one of the lags.
+pub(super) fn next_step<const COUNT: usize>(
+    lags: [TimeDelta; COUNT],
+    now: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    lags.into_iter()
         .filter_map(|lag| {
             let behind = now.checked_sub_signed(lag)?;
             let next = Window::newest_ended(behind).plus(1);
@@ -164,6 +175,13 @@ impl<W: Write> Writer<'_, W> {
             sample(self.out, family.name, "", [("endpoint", endpoint.name())], value)?;
         }
         Ok(())
+    }
+
+    /// A family without labels.
+    fn single(&mut self, family: &Family, value: Option<f64>) -> io::Result<()> {
+        let Some(value) = value else { return Ok(()) };
+        header(self.out, self.format, family.name, Kind::Gauge, family.help)?;
+        sample(self.out, family.name, "", [], self.number.value(value))
     }
 
     /// A family without a sample has no header either, so the header waits for the first one.

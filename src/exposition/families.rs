@@ -15,6 +15,12 @@ pub enum Source {
     Account,
     /// The settled windows without a reading, for each endpoint over all domains.
     Missing,
+    /// How old a window must be to be settled.
+    Settle,
+    /// How far the endpoints' bandwidths are apart, if that can be told.
+    Difference,
+    /// How far the endpoints' labels are apart, if that can be told.
+    LabelOffset,
 }
 
 impl Source {
@@ -26,6 +32,7 @@ impl Source {
             Self::WindowEnd | Self::Up => &["domain", "endpoint"],
             Self::Account => &["domain", "account"],
             Self::Missing => &["endpoint"],
+            Self::Settle | Self::Difference | Self::LabelOffset => &[],
         }
     }
 }
@@ -42,7 +49,7 @@ pub struct Family {
 }
 
 /// Every family about the domains, in the order in which they are written.
-pub const FAMILIES: [Family; 9] = [
+pub const FAMILIES: [Family; 12] = [
     Family {
         name: "jdcloud_cdn_bandwidth_bytes_per_second",
         source: Source::Field(Field::Bandwidth),
@@ -96,5 +103,24 @@ pub const FAMILIES: [Family; 9] = [
         source: Source::Missing,
         help: "Settled 5-minute windows within poll.window without a reading, summed over all domains, cached \
                from the last polls of the endpoint in the label.",
+    },
+    Family {
+        name: "jdcloud_cdn_exporter_settle_seconds",
+        source: Source::Settle,
+        help: "How old a window must be to be shown: poll.settle, or where that is auto, what was learned from \
+               the polls of both endpoints.",
+    },
+    Family {
+        name: "jdcloud_cdn_exporter_endpoint_bandwidth_difference_ratio",
+        source: Source::Difference,
+        help: "Difference of the bandwidths that /api/live/bandwidth_flow and /api/origin_ratio give for the \
+               same windows, relative to the larger, as the median over the domains read through both, cached \
+               from the last polls; absent without such windows.",
+    },
+    Family {
+        name: "jdcloud_cdn_exporter_endpoint_label_offset_windows",
+        source: Source::LabelOffset,
+        help: "How many windows later /api/origin_ratio labels the same traffic than /api/live/bandwidth_flow, \
+               -2 to 2, cached from the last polls; absent while the traffic does not tell.",
     },
 ];

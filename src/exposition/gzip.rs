@@ -22,7 +22,7 @@ pub(super) struct Deflater {
     checksum: Hasher,
 }
 
-/// A compressed part and the checksum (and length) of its plain text.
+/// The rest of a compressed part and the checksum (and length) of its plain text.
 pub(super) struct Deflated {
     /// The bytes to send.
     pub(super) bytes: Vec<u8>,
@@ -47,6 +47,16 @@ impl Deflater {
             out,
             checksum: Hasher::new(),
         }
+    }
+
+    /// What has come out so far, once it is at least so many bytes; the rest follows later.
+    pub(super) fn take_from(&mut self, least: usize) -> Option<Vec<u8>> {
+        (self.out.len() >= least).then(|| {
+            let next = Vec::with_capacity(least + GROWTH);
+            let mut taken = std::mem::replace(&mut self.out, next);
+            taken.shrink_to_fit();
+            taken
+        })
     }
 
     /// Ends the first part on a byte boundary, open for another.
@@ -123,14 +133,16 @@ mod tests {
 
     fn member(level: u32, first: &[&[u8]], last: &[u8]) -> Vec<u8> {
         let mut head = Deflater::head(Compression::new(level));
+        let mut taken = Vec::new();
         for piece in first {
             head.write_all(piece).unwrap();
+            taken.extend(head.take_from(100_000).into_iter().flatten());
         }
         let head = head.pause().unwrap();
         let mut tail = Deflater::tail(Compression::new(level));
         tail.write_all(last).unwrap();
         let tail = tail.finish(&head.checksum).unwrap();
-        [head.bytes, tail].concat()
+        [taken, head.bytes, tail].concat()
     }
 
     /// Bytes that do not compress, so that the output outgrows every buffer.

@@ -326,10 +326,12 @@ impl Observer for SelfMetrics {
             .observe(age_seconds(delay));
     }
 
-    fn window_revised(&self, endpoint: Endpoint, age: TimeDelta, settled: bool) {
-        self.revision_age
-            .with_label_values(&[endpoint.name()])
-            .observe(age_seconds(age));
+    fn window_revised(&self, endpoint: Endpoint, age: Option<TimeDelta>, settled: bool) {
+        if let Some(age) = age {
+            self.revision_age
+                .with_label_values(&[endpoint.name()])
+                .observe(age_seconds(age));
+        }
         if settled {
             self.windows_revised.with_label_values(&[endpoint.name()]).inc();
         }

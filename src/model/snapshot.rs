@@ -1,10 +1,10 @@
 //! The immutable set of readings that a scrape is served from, and the rule of what it may show.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::model::{AccountName, Domain, Endpoint, Reason, Series, Values, Window, WindowRange};
+use crate::model::{AccountName, CrossCheck, Domain, Endpoint, Reason, Series, Values, Window, WindowRange};
 
 /// Which windows may be shown at a given instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,22 @@ impl VisibilityRule {
     }
 }
 
+/// The rule, and whether its settle is only where learning starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Visibility {
+    /// Which windows may be shown.
+    pub rule: VisibilityRule,
+    /// `poll.settle: auto`: what the provider's habits teach takes the place of `rule.settle`.
+    pub learns: bool,
+}
+
+impl From<VisibilityRule> for Visibility {
+    /// The rule as it is.
+    fn from(rule: VisibilityRule) -> Self {
+        Self { rule, learns: false }
+    }
+}
+
 /// How the last poll of a domain at an endpoint ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LastPoll {
@@ -61,6 +77,34 @@ pub struct Track {
     pub series: Series,
     /// How the last poll ended.
     pub last_poll: LastPoll,
+    /// The last answer, usable or empty, if there was one.
+    pub last_answer: Option<LastAnswer>,
+}
+
+/// When the provider last answered, and for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastAnswer {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The windows that it could have given.
+    pub range: WindowRange,
+}
+
+impl LastAnswer {
+    /// The longest that a change may have gone unseen for its age to be worth recording: the length
+    /// of a window. After an outage, everything that changed meanwhile would seem to be late.
+    const LONGEST_GAP: TimeDelta = TimeDelta::seconds(Window::SECONDS);
+
+    /// How long after a window's end a change in it happened that the next answer, at `now`, shows:
+    /// at most this. `None` where that is not known to within 5 minutes, or where this answer was
+    /// not asked for the window although it had ended.
+    #[must_use]
+    pub fn age_of_change(&self, window: Window, now: DateTime<Utc>) -> Option<TimeDelta> {
+        let asked_or_later = window >= self.range.first;
+        let unseen_since = self.at.max(window.end());
+        (asked_or_later && now.signed_duration_since(unseen_since) <= Self::LONGEST_GAP)
+            .then(|| now.signed_duration_since(window.end()))
+    }
 }
 
 /// The window whose values are shown, and until when that stays so.
@@ -79,6 +123,7 @@ impl Track {
         Self {
             series: Series::new(endpoint),
             last_poll: LastPoll::Never,
+            last_answer: None,
         }
     }
 
@@ -140,9 +185,12 @@ impl Track {
         if self.series.newest().is_none() {
             return 0;
         }
-        let settled = rule.settled(now);
-        let held = self.series.iter().filter(|r| settled.contains(r.window)).count();
-        settled.count().saturating_sub(held)
+        let mut settled = rule.settled(now);
+        if let Some(answer) = self.last_answer {
+            // What the last answer was not asked for, since the horizon has grown, is not missing.
+            settled.first = settled.first.max(answer.range.first);
+        }
+        settled.count().saturating_sub(self.series.count(settled))
     }
 }
 
@@ -176,6 +224,36 @@ pub struct Snapshot {
     pub rule: VisibilityRule,
     /// Every configured domain, ascending by name.
     pub entries: Vec<Arc<Entry>>,
+    /// Made when it is first asked for, with the newest window that was settled then.
+    cross_check: OnceLock<(Window, CrossCheck)>,
+}
+
+impl Snapshot {
+    /// A snapshot of entries that are ascending by name.
+    #[must_use]
+    pub fn new(version: u64, rule: VisibilityRule, entries: Vec<Arc<Entry>>) -> Self {
+        Self {
+            version,
+            rule,
+            entries,
+            cross_check: OnceLock::new(),
+        }
+    }
+
+    /// The comparison of the endpoints over the windows settled at `now`; the work is done once,
+    /// unless the snapshot is still in use when the next window settles.
+    #[must_use]
+    pub fn cross_check(&self, now: DateTime<Utc>) -> CrossCheck {
+        let settled = self.rule.newest_settled(now);
+        let (at, made) = *self
+            .cross_check
+            .get_or_init(|| (settled, CrossCheck::of(self, now)));
+        if at == settled {
+            made
+        } else {
+            CrossCheck::of(self, now)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -204,7 +282,7 @@ mod tests {
             .collect();
         track
             .series
-            .merge(&readings, Window::newest_ended(DateTime::UNIX_EPOCH));
+            .merge(&readings, WindowRange::last(TimeDelta::days(1), at("12:00:00")));
         track.last_poll = LastPoll::Usable;
         track
     }
@@ -239,6 +317,45 @@ mod tests {
             track.last_poll = last_poll;
             assert!(!track.is_up(&RULE, at("12:06:00")));
             assert!(track.selected(&RULE, at("12:06:00")).is_some());
+        }
+    }
+
+    #[test]
+    fn windows_that_the_last_answer_was_not_asked_for_are_not_missing() {
+        let mut track = track(&["11:40:00", "11:50:00"]);
+        let answered = |horizon| LastAnswer {
+            at: at("12:01:00"),
+            range: WindowRange::last(horizon, at("12:01:00")),
+        };
+        // At 12:04, 11:05 to 11:50 are settled within the hour: ten windows.
+        for (horizon, missing) in [(60, 8), (120, 8), (30, 2), (15, 0)] {
+            track.last_answer = Some(answered(TimeDelta::minutes(horizon)));
+            assert_eq!(track.missing(&RULE, at("12:04:00")), missing, "{horizon}");
+        }
+    }
+
+    #[test]
+    fn an_age_is_known_where_the_last_answer_is_recent_and_was_asked_for_the_window() {
+        let answer = LastAnswer {
+            at: at("12:01:00"),
+            range: WindowRange::last(TimeDelta::hours(1), at("12:01:00")),
+        };
+        for (end, now, age) in [
+            // It was asked for and absent a minute ago, or has ended since.
+            ("11:50:00", "12:02:00", Some(720)),
+            ("11:05:00", "12:02:00", Some(3_420)),
+            ("12:05:00", "12:05:30", Some(30)),
+            // Within 5 minutes of the last answer, but not later, unless it has ended since.
+            ("11:50:00", "12:06:00", Some(960)),
+            ("11:50:00", "12:06:01", None),
+            ("12:20:00", "12:25:00", Some(300)),
+            ("12:20:00", "12:25:01", None),
+            // It was not asked for.
+            ("11:00:00", "12:02:00", None),
+        ] {
+            let window = Window::ending_at(at(end).timestamp()).unwrap();
+            let expected = age.map(TimeDelta::seconds);
+            assert_eq!(answer.age_of_change(window, at(now)), expected, "{end} {now}");
         }
     }
 

@@ -1,4 +1,6 @@
-//! From the provider's megabits and megabytes to bytes.
+//! What the provider's figures and labels mean for an account: settings, since replies cannot tell.
+
+use crate::model::{Window, WindowRange};
 
 /// What the provider's "M" means for an account. Its documents contradict each other (1000 in the
 /// 2022 FAQ, 1024 in the documented example), and `flow = bandwidth * 37.5` holds in either base,
@@ -9,6 +11,40 @@ pub enum Units {
     Decimal,
     /// 1 M = 2^20 = 1,048,576.
     Binary,
+}
+
+/// Which end of a 5-minute window its label names. The documents do not say; requests are in the
+/// same labels as replies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LabelledBy {
+    /// As this exporter names windows.
+    #[default]
+    End,
+    /// The label is 5 minutes earlier.
+    Start,
+}
+
+impl LabelledBy {
+    /// The windows to name in a request for `range`, so that the reply is about `range`.
+    #[must_use]
+    pub fn asked(self, range: WindowRange) -> WindowRange {
+        match self {
+            Self::End => range,
+            Self::Start => WindowRange {
+                first: range.first.minus(1),
+                last: range.last.minus(1),
+            },
+        }
+    }
+
+    /// The window that a label means, given the window whose end it names.
+    #[must_use]
+    pub fn meant(self, labelled: Window) -> Window {
+        match self {
+            Self::End => labelled,
+            Self::Start => labelled.plus(1),
+        }
+    }
 }
 
 impl Units {

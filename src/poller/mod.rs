@@ -28,7 +28,8 @@ use crate::store::{Report, Store};
 
 pub use lane::Lane;
 pub use progress::{Progress, ProgressView};
-use read::{Job, Outcome, Search};
+use read::{Job, Search};
+pub use read::{Outcome, read_range};
 
 /// An isolated domain is asked alone no more often than this.
 const PROBE_EVERY: Duration = Duration::from_secs(600);
@@ -90,6 +91,7 @@ pub async fn run<U: Upstream>(
     let mut poller = Poller::new(endpoint, assignment, surroundings, progress);
     loop {
         poller.start_due();
+        poller.note_next_due();
         let wake = poller.wake_at();
         tokio::select! {
             () = cancelled.cancelled() => return,
@@ -125,8 +127,9 @@ type UnitId = u64;
 #[derive(Debug)]
 enum Unit {
     /// Domains that are asked for together; isolated ones keep their place but are left out, unless
-    /// all of them are isolated: then it may be the provider that is wrong and not the domains, so
-    /// all of them are asked for in one call, and are back as soon as it works.
+    /// all of them are isolated: then all of them are asked for in one call, as seldom as a probe or,
+    /// while every domain of the account is isolated, in its place: the provider may be wrong and not
+    /// the domains, and then they are back as soon as it works.
     Batch(Vec<Domain>),
     /// An isolated domain, asked alone; one that is a batch of its own needs none.
     Probe(Domain),
@@ -290,6 +293,10 @@ impl<U: Upstream> Poller<U> {
         }
     }
 
+    fn all_isolated(&self) -> bool {
+        self.isolated.len() == self.assignment.domains.len()
+    }
+
     fn next_probe(&self, after: Duration) -> Duration {
         after + PROBE_EVERY.max(self.assignment.interval)
     }
@@ -336,6 +343,7 @@ impl<U: Upstream> Poller<U> {
             clock: self.surroundings.clock.clone(),
             round: due.as_secs() / self.assignment.interval.as_secs().max(1),
             search,
+            range: None,
         };
         self.under_way.spawn(async move {
             let started = Instant::now();
@@ -378,6 +386,12 @@ impl<U: Upstream> Poller<U> {
         match self.units.get(&unit) {
             // What came in is of no use: the new source is asked for the first time.
             Some(Unit::Batch(_)) if !of_this_source => self.schedule.push(unit, now),
+            // Others are answered for, so it is not the provider that is wrong: ask seldom.
+            Some(Unit::Batch(domains))
+                if domains.iter().all(|domain| self.isolated.contains(domain)) && !self.all_isolated() =>
+            {
+                self.schedule.push(unit, self.next_probe(after));
+            }
             Some(Unit::Batch(domains)) => {
                 let place = self.schedule.next_place(hash_of(domains), after);
                 self.schedule.push(unit, place);
@@ -434,6 +448,11 @@ impl<U: Upstream> Poller<U> {
         if self.first_round.is_empty() {
             self.progress.first_round_done();
         }
+    }
+
+    fn note_next_due(&self) {
+        let due = self.schedule.next_due();
+        self.progress.next_due(due.map(|due| self.origin + due));
     }
 
     /// When to look again; a full account wakes when a read ends.

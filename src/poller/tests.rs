@@ -1,7 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 
 use super::*;
@@ -146,22 +145,15 @@ struct Seen {
 }
 
 impl Observer for Seen {
-    fn request_finished(&self, _: Endpoint, _: Duration, _: Option<Reason>) {}
     fn request_retried(&self, _: Endpoint) {
         *self.retries.lock().unwrap() += 1;
     }
-    fn rejected(&self, _: Endpoint, _: Rejects) {}
-    fn poll_finished(&self, _: Endpoint, _: Duration) {}
     fn polls_overrun(&self, _: Endpoint, missed: u64) {
         *self.overruns.lock().unwrap() += missed;
     }
-    fn succeeded(&self, _: &AccountName, _: Endpoint, _: DateTime<Utc>) {}
-    fn window_appeared(&self, _: Endpoint, _: TimeDelta) {}
-    fn window_revised(&self, _: Endpoint, _: TimeDelta, _: bool) {}
     fn request_rate(&self, _: &AccountName, per_second: f64) {
         *self.rate.lock().unwrap() = per_second;
     }
-    fn clock_skew(&self, _: TimeDelta) {}
 }
 
 /// What a test assigns.
@@ -547,6 +539,32 @@ async fn when_all_are_refused_one_call_a_poll_sees_the_end_of_it() {
             "no probes are left"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_foreign_domain_that_is_a_batch_of_its_own_is_asked_every_ten_minutes() {
+    let plan = Plan::new(3, 1);
+    let bad = plan.domains[1].clone();
+    let stage = Stage::start(&plan, FAST, Scripted::new(foreign(vec![bad.clone()])));
+    pass(MINUTE * 2).await;
+    stage.provider.take();
+    pass(MINUTE * 60).await;
+    let calls = stage.provider.take();
+    let probes = calls.iter().filter(|call| call.asks_for(&bad)).count();
+    assert!((5..=6).contains(&probes), "{probes} probes");
+    assert!(
+        (118..=122).contains(&(calls.len() - probes)),
+        "{} calls",
+        calls.len()
+    );
+
+    // All refused, and back: each is asked again in its own place.
+    stage.provider.now_answers(foreign(plan.domains.clone()));
+    pass(MINUTE * 15).await;
+    assert_eq!(stage.down().len(), 3);
+    stage.provider.now_answers(good);
+    pass(MINUTE).await;
+    assert_eq!(stage.down(), []);
 }
 
 #[tokio::test(start_paused = true)]

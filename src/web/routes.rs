@@ -5,17 +5,23 @@ use std::str::FromStr;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderValue,
-    VARY, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    HeaderMap, HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS,
 };
+use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::landing::{self, Status};
 use super::negotiate::{self, Coding};
+use super::status::{self, Language, Query, Status};
 use super::{Body, Handler};
-use crate::exposition::{Format, Page, PageError};
+use crate::exposition::{Format, Page, PageError, WindowsPage};
 
 const PLAIN: &str = "text/plain; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json";
+
+/// The pages that the status page has links to, besides the metrics, as far as they exist.
+const LINKED: [&str; 4] = ["/windows", "/api/status", "/-/healthy", "/-/ready"];
 
 /// What the routes need from the application.
 pub trait Site: Send + Sync + 'static {
@@ -24,12 +30,21 @@ pub trait Site: Send + Sync + 'static {
     /// # Errors
     /// A defect of the exporter.
     fn metrics(&self, format: Format, gzip: bool) -> impl Future<Output = Result<Page, PageError>> + Send;
+    /// Every settled window as of now.
+    ///
+    /// # Errors
+    /// A defect of the exporter.
+    fn windows(
+        &self,
+        format: Format,
+        gzip: bool,
+    ) -> impl Future<Output = Result<WindowsPage, PageError>> + Send;
     /// Ok once every account and endpoint has finished a first round, otherwise what is missing.
     ///
     /// # Errors
     /// One line that says what is waited for.
     fn ready(&self) -> Result<(), String>;
-    /// For the landing page.
+    /// For the status page.
     fn status(&self) -> Status;
     /// Reads the configuration again and applies it.
     ///
@@ -93,7 +108,9 @@ pub struct Routes<S> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route {
     Metrics,
-    Landing,
+    Status,
+    StatusJson,
+    Windows,
     Healthy,
     Ready,
     Reload,
@@ -122,9 +139,10 @@ impl<S: Site> Routes<S> {
         Self { site, telemetry_path }
     }
 
-    /// The response to a request, of which the body plays no part. For HEAD it is the response to
+    /// The response to a request for `target` (path and query), of which the body plays no part. For HEAD it is the response to
     /// GET: the server leaves the body out but not its length.
-    pub async fn respond(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<Body> {
+    pub async fn respond(&self, method: &Method, target: &str, headers: &HeaderMap) -> Response<Body> {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let Some(route) = self.route(path) else {
             return plain(StatusCode::NOT_FOUND, "no such page; / has links to all\n");
         };
@@ -136,8 +154,8 @@ impl<S: Site> Routes<S> {
             return response;
         }
         match route {
-            Route::Metrics => self.metrics(headers).await,
-            Route::Landing => self.landing(),
+            Route::Status | Route::StatusJson => self.status(route, query, headers).await,
+            Route::Metrics | Route::Windows => self.exposition(route, headers).await,
             Route::Healthy => plain(StatusCode::OK, "jdcloud-cdn-exporter is healthy.\n"),
             Route::Ready => match self.site.ready() {
                 Ok(()) => plain(StatusCode::OK, "jdcloud-cdn-exporter is ready.\n"),
@@ -156,7 +174,9 @@ impl<S: Site> Routes<S> {
     fn route(&self, path: &str) -> Option<Route> {
         match path {
             path if path == self.telemetry_path.0 => Some(Route::Metrics),
-            "/" => Some(Route::Landing),
+            "/" => Some(Route::Status),
+            "/api/status" => Some(Route::StatusJson),
+            "/windows" => Some(Route::Windows),
             "/-/healthy" => Some(Route::Healthy),
             "/-/ready" => Some(Route::Ready),
             "/-/reload" => Some(Route::Reload),
@@ -164,13 +184,15 @@ impl<S: Site> Routes<S> {
         }
     }
 
-    async fn metrics(&self, headers: &HeaderMap) -> Response<Body> {
+    async fn exposition(&self, route: Route, headers: &HeaderMap) -> Response<Body> {
+        let format = negotiate::format(headers);
         let mut response = if let Some(coding) = negotiate::coding(headers) {
             let gzip = coding == Coding::Gzip;
-            match self.site.metrics(negotiate::format(headers), gzip).await {
-                Ok(page) => metrics_page(page),
-                Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
-            }
+            let response = match route {
+                Route::Windows => self.site.windows(format, gzip).await.map(windows_page),
+                _ => self.site.metrics(format, gzip).await.map(metrics_page),
+            };
+            response.unwrap_or_else(|error| plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")))
         } else {
             plain(
                 StatusCode::NOT_ACCEPTABLE,
@@ -183,23 +205,55 @@ impl<S: Site> Routes<S> {
         response
     }
 
-    fn landing(&self) -> Response<Body> {
-        let html = landing::page(&self.site.status(), self.telemetry_path.as_str());
-        let mut response = respond(StatusCode::OK, "text/html; charset=utf-8", Body::from(html));
-        response.headers_mut().insert(
+    async fn status(&self, route: Route, query: &str, headers: &HeaderMap) -> Response<Body> {
+        let query = match Query::parse(query) {
+            Ok(query) => query,
+            Err(problem) => return plain(StatusCode::BAD_REQUEST, format!("{problem}\n")),
+        };
+        let status = self.site.status();
+        let language = query.language.unwrap_or_else(|| Language::negotiate(headers));
+        let links: Vec<String> = LINKED
+            .into_iter()
+            .filter(|path| self.route(path).is_some())
+            .map(str::to_owned)
+            .collect();
+        let telemetry_path = self.telemetry_path.clone();
+        // With many domains this takes a while, in which other requests and the polls go on.
+        let rendered = tokio::task::spawn_blocking(move || {
+            if route == Route::StatusJson {
+                return status::json(&status, &query).map(|json| (JSON, Body::from(json)));
+            }
+            let mut pages = vec![telemetry_path.as_str()];
+            pages.extend(links.iter().map(String::as_str));
+            let html = status::html(&status, &query, language, &pages);
+            Ok((HTML, Body::from(html)))
+        });
+        let Ok(Ok((content_type, body))) = rendered.await else {
+            return plain(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the status cannot be shown; this is a defect, please report it with the log\n",
+            );
+        };
+        let mut response = respond(StatusCode::OK, content_type, body);
+        let headers = response.headers_mut();
+        headers.insert(
             CONTENT_SECURITY_POLICY,
             HeaderValue::from_static(
-                "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+                "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
             ),
         );
+        if route == Route::Status {
+            headers.insert(VARY, HeaderValue::from_static("Accept-Language"));
+            headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static(language.tag()));
+        }
         response
     }
 }
 
 impl<S: Site> Handler for Routes<S> {
     async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
-        self.respond(request.method(), request.uri().path(), request.headers())
-            .await
+        let target = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+        self.respond(request.method(), target, request.headers()).await
     }
 }
 
@@ -211,6 +265,13 @@ fn metrics_page(page: Page) -> Response<Body> {
             .insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
     }
     response
+}
+
+fn windows_page(page: WindowsPage) -> Response<Body> {
+    match page {
+        WindowsPage::Whole(page) => metrics_page(page),
+        WindowsPage::Pieces { content_type, text } => respond(StatusCode::OK, content_type, Body::made(text)),
+    }
 }
 
 /// A page of plain text.
@@ -234,6 +295,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::exposition::WindowsText;
+    use crate::model::{Snapshot, VisibilityRule};
+    use chrono::{DateTime, TimeDelta};
+    use std::sync::Arc;
+
+    const RULE: VisibilityRule = VisibilityRule {
+        settle: TimeDelta::minutes(10),
+        stale_after: TimeDelta::minutes(40),
+        horizon: TimeDelta::hours(1),
+    };
 
     struct Stub {
         ready: bool,
@@ -245,6 +316,17 @@ mod tests {
                 content_type: format.content_type(),
                 content_encoding: gzip.then_some("gzip"),
                 parts: vec!["up 1\n".into()],
+            })
+        }
+        async fn windows(&self, format: Format, gzip: bool) -> Result<WindowsPage, PageError> {
+            let page = self.metrics(format, gzip).await?;
+            if gzip {
+                return Ok(WindowsPage::Whole(page));
+            }
+            let snapshot = Snapshot::new(1, RULE, Vec::new());
+            Ok(WindowsPage::Pieces {
+                content_type: format.content_type(),
+                text: WindowsText::new(Arc::new(snapshot), DateTime::UNIX_EPOCH, format),
             })
         }
         fn ready(&self) -> Result<(), String> {
@@ -280,6 +362,16 @@ mod tests {
         for (ready, method, path, status, allow) in [
             (true, "GET", "/", 200, None),
             (true, "HEAD", "/metrics", 200, None),
+            (true, "GET", "/?q=a&sort=flow&lang=zh", 200, None),
+            (true, "GET", "/?sort=size", 400, None),
+            (true, "GET", "/api/status", 200, None),
+            (true, "GET", "/api/status?limit=0", 400, None),
+            (true, "POST", "/api/status", 405, Some("GET, HEAD")),
+            (true, "GET", "/metrics?q=a", 200, None),
+            (true, "GET", "/windows", 200, None),
+            (true, "HEAD", "/windows", 200, None),
+            (true, "POST", "/windows", 405, Some("GET, HEAD")),
+            (true, "GET", "/windows/", 404, None),
             (true, "GET", "/-/healthy", 200, None),
             (false, "GET", "/-/healthy", 200, None),
             (true, "GET", "/-/ready", 200, None),
@@ -328,6 +420,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn windows_are_negotiated() {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/openmetrics-text"));
+        let (status, got, body) = ask(true, "GET", "/windows", &headers).await;
+        assert_eq!((status, body.as_str()), (200, "# EOF\n"));
+        assert_eq!(
+            got[CONTENT_TYPE],
+            "application/openmetrics-text; version=1.0.0; charset=utf-8"
+        );
+        assert_eq!(got.get(CONTENT_ENCODING), None);
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        let (_, got, body) = ask(true, "GET", "/windows", &headers).await;
+        assert_eq!(
+            (&got[CONTENT_ENCODING], body.as_str()),
+            (&HeaderValue::from_static("gzip"), "up 1\n")
+        );
+        assert_eq!(got[VARY], "Accept, Accept-Encoding");
+    }
+
+    #[tokio::test]
     async fn html_allows_nothing_foreign_and_reload_lists_every_problem() {
         let (_, headers, body) = ask(true, "GET", "/", &HeaderMap::new()).await;
         assert!(
@@ -336,9 +448,39 @@ mod tests {
                 .unwrap()
                 .starts_with("default-src 'none'")
         );
-        assert!(body.contains("<a href=\"/metrics\">"));
+        for path in ["/metrics", "/api/status", "/-/healthy", "/-/ready"] {
+            assert!(body.contains(&format!("<a href=\"{path}\">")), "{path}");
+        }
         let (_, _, body) = ask(false, "POST", "/-/reload", &HeaderMap::new()).await;
         assert!(body.contains("problem one\nproblem two\n"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn the_status_page_is_in_the_readers_language() {
+        use hyper::header::ACCEPT_LANGUAGE;
+        for (target, accepted, tag) in [
+            ("/", "en", "en"),
+            ("/", "zh-CN,en;q=0.5", "zh-Hans"),
+            ("/?lang=en", "zh-CN", "en"),
+            ("/?lang=zh", "en", "zh-Hans"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_static(accepted));
+            let (_, got, body) = ask(true, "GET", target, &headers).await;
+            assert!(
+                body.contains(&format!("<html lang=\"{tag}\">")),
+                "{target} {accepted}"
+            );
+            assert_eq!(got[CONTENT_LANGUAGE], tag);
+            assert_eq!(got[VARY], "Accept-Language");
+        }
+        let (_, got, body) = ask(true, "GET", "/api/status", &HeaderMap::new()).await;
+        assert_eq!(got[CONTENT_TYPE], "application/json");
+        assert!(
+            serde_json::from_str::<serde_json::Value>(&body)
+                .unwrap()
+                .is_object()
+        );
     }
 
     #[tokio::test]
@@ -380,7 +522,8 @@ mod tests {
         #[test]
         fn any_path_has_an_outcome(path in "/[ -~]{0,20}") {
             let routes = Routes::new(Stub { ready: true }, TelemetryPath::default());
-            let known = ["/", "/metrics", "/-/healthy", "/-/ready", "/-/reload"].contains(&path.as_str());
+            let known = ["/", "/api/status", "/metrics", "/windows", "/-/healthy", "/-/ready", "/-/reload"];
+            let known = known.contains(&path.as_str());
             prop_assert_eq!(routes.route(&path).is_some(), known);
         }
     }

@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,6 +19,16 @@ use tokio_util::task::TaskTracker;
 use super::connection::{self, End};
 use super::registry::{Place, Registry};
 use super::{Body, Limits, WebFile};
+
+/// After the first failed accept, or one after which connections were closed.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// However long accepting has failed.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Connections closed when descriptors have run out.
+const FREED_AT_ONCE: usize = 8;
+
+/// A flood of clients must not become a flood of log lines.
+const WARN_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Answers requests.
 pub trait Handler: Send + Sync + 'static {
@@ -129,6 +140,7 @@ struct Accepting<'a, H> {
 impl<H: Handler> Accepting<'_, H> {
     async fn run(&self, listener: tokio::net::TcpListener) {
         let mut failures = 0_u32;
+        let mut warned: Option<Instant> = None;
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -141,7 +153,11 @@ impl<H: Handler> Accepting<'_, H> {
                     if let Some(place) = self.registry.enter() {
                         self.start(stream, peer, place);
                     } else {
-                        tracing::warn!(%peer, "refused: every connection is busy with a response");
+                        let now = Instant::now();
+                        if warned.is_none_or(|at| now.saturating_duration_since(at) >= WARN_INTERVAL) {
+                            warned = Some(now);
+                            tracing::warn!(%peer, "refused: every connection is busy with a response");
+                        }
                     }
                 }
                 Err(error) => {
@@ -153,7 +169,9 @@ impl<H: Handler> Accepting<'_, H> {
                         tracing::warn!(%error, "cannot accept connections; if descriptors ran out, raise the limit of open files (LimitNOFILE=)");
                     }
                     failures = failures.saturating_add(1);
-                    self.registry.make_room();
+                    // What is freed also serves polls and file reads, which need descriptors too.
+                    let freed = (0..FREED_AT_ONCE).filter(|_| self.registry.make_room()).count();
+                    let pause = if freed > 0 { FIRST_PAUSE } else { pause };
                     tokio::select! {
                         () = self.stop.cancelled() => return,
                         () = tokio::time::sleep(pause) => {}
@@ -187,11 +205,9 @@ impl<H: Handler> Accepting<'_, H> {
     }
 }
 
-/// PURE: how long to wait after a failed accept, growing with the failures in a row: 10 ms, doubled
-/// up to 1 s. `None` for errors that concern only the connection that was about to be accepted.
+/// PURE: how long to wait after a failed accept, doubled with each failure in a row. `None` for
+/// errors that concern only the connection that was about to be accepted.
 fn accept_pause(kind: io::ErrorKind, failures: u32) -> Option<Duration> {
-    const FIRST: Duration = Duration::from_millis(10);
-    const LONGEST: Duration = Duration::from_secs(1);
     let of_one_connection = matches!(
         kind,
         io::ErrorKind::ConnectionAborted
@@ -200,9 +216,9 @@ fn accept_pause(kind: io::ErrorKind, failures: u32) -> Option<Duration> {
             | io::ErrorKind::Interrupted
     );
     (!of_one_connection).then(|| {
-        FIRST
+        FIRST_PAUSE
             .saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX))
-            .min(LONGEST)
+            .min(LONGEST_PAUSE)
     })
 }
 

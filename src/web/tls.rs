@@ -407,3 +407,104 @@ impl ClientCertVerifier for ClientPolicy {
             .supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> TlsSettings {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        TlsSettings {
+            certificate: Pem::Inline {
+                key: "cert".to_owned(),
+                text: made.cert.pem().into(),
+            },
+            key: Pem::Inline {
+                key: "key".to_owned(),
+                text: made.signing_key.serialize_pem().into(),
+            },
+            client_ca: None,
+            client_auth: ClientAuth::None,
+            allowed_sans: None,
+            versions: Versions {
+                tls12: true,
+                tls13: true,
+            },
+            suites: None,
+            server_order: true,
+            curves: None,
+        }
+    }
+
+    #[test]
+    fn suites_and_curves_are_offered_in_the_files_order() {
+        let wanted = [
+            CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+            CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+        ];
+        let curves = [NamedGroup::secp384r1, NamedGroup::X25519];
+        for server_order in [true, false] {
+            let settings = TlsSettings {
+                suites: Some(wanted.to_vec()),
+                curves: Some(curves.to_vec()),
+                server_order,
+                ..settings()
+            };
+            let config = settings.load().unwrap();
+            let offered: Vec<_> = config
+                .crypto_provider()
+                .cipher_suites
+                .iter()
+                .map(rustls::SupportedCipherSuite::suite)
+                .collect();
+            assert_eq!(offered.len(), 5, "three of TLS 1.3 and the two: {offered:?}");
+            assert_eq!(offered[3..], wanted);
+            let groups: Vec<_> = config
+                .crypto_provider()
+                .kx_groups
+                .iter()
+                .map(|group| group.name())
+                .collect();
+            assert_eq!(groups, curves);
+            assert_eq!(config.ignore_client_order, server_order);
+            assert_eq!(config.alpn_protocols, [b"http/1.1"]);
+        }
+    }
+
+    #[test]
+    fn every_suite_and_curve_of_the_tables_exists_in_the_provider() {
+        let provider = ring::default_provider();
+        for (name, suite) in CIPHER_SUITES {
+            let Some(suite) = suite else { continue };
+            assert!(
+                provider
+                    .cipher_suites
+                    .iter()
+                    .any(|offered| offered.suite() == suite),
+                "{name}"
+            );
+            assert_eq!(is_tls13(suite), !name.contains("_WITH_"), "{name}");
+        }
+        for (name, curve) in CURVES {
+            let Some(curve) = curve else { continue };
+            assert!(
+                provider.kx_groups.iter().any(|offered| offered.name() == curve),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_refused() {
+        let error = TlsSettings {
+            key: settings().key,
+            ..settings()
+        }
+        .load()
+        .unwrap_err();
+        assert!(
+            error.len() == 1 && error[0].contains("belong together"),
+            "{error:?}"
+        );
+    }
+}

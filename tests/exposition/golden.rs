@@ -4,9 +4,10 @@
 use jdcloud_cdn_exporter::exposition::Format;
 use jdcloud_cdn_exporter::model::{Endpoint, Field, LastPoll, Reason, Snapshot};
 
+use crate::parts::{promtool_is_silent, reference_parser_accepts};
 use crate::support::{
-    at, busy_self_metrics, entry, fresh_self_metrics, own_text, promtool_is_silent, reading,
-    reference_parser_accepts, render, snapshot, track,
+    at, busy_self_metrics, entry, fresh_self_metrics, own_text, reading, render, snapshot, track,
+    windows_text,
 };
 
 const FLOW: Endpoint = Endpoint::BandwidthFlow;
@@ -131,10 +132,37 @@ fn expositions_are_the_golden_files() {
 }
 
 #[test]
+fn windows_are_the_golden_files() {
+    for (format, golden) in [
+        (Format::Text, include_str!("../golden/windows.txt")),
+        (Format::OpenMetrics, include_str!("../golden/windows.om")),
+    ] {
+        assert_eq!(windows_text(documented(), at("09:40:00"), format), golden);
+    }
+    promtool_is_silent(include_str!("../golden/windows.txt"));
+    reference_parser_accepts(include_str!("../golden/windows.om"));
+    // Nothing is settled, or everything has left the horizon.
+    for clock in ["09:24:59", "10:35:00"] {
+        assert_eq!(windows_text(documented(), at(clock), Format::Text), "", "{clock}");
+        assert_eq!(
+            windows_text(documented(), at(clock), Format::OpenMetrics),
+            "# EOF\n",
+            "{clock}"
+        );
+    }
+}
+
+#[test]
 fn without_domains_only_the_endpoints_have_samples() {
     let text = render(&snapshot(Vec::new()), at("09:40:00"), Format::Text);
     let types: Vec<_> = text.lines().filter(|line| line.starts_with("# TYPE")).collect();
-    assert_eq!(types, ["# TYPE jdcloud_cdn_exporter_windows_missing gauge"]);
+    assert_eq!(
+        types,
+        [
+            "# TYPE jdcloud_cdn_exporter_windows_missing gauge",
+            "# TYPE jdcloud_cdn_exporter_settle_seconds gauge"
+        ]
+    );
 }
 
 #[test]

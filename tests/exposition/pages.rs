@@ -7,12 +7,13 @@ use chrono::TimeDelta;
 use flate2::bufread::GzDecoder;
 use futures_util::FutureExt;
 use jdcloud_cdn_exporter::clock::{Clock, ManualClock};
-use jdcloud_cdn_exporter::exposition::{Exposition, Format, Page, SelfMetrics};
+use jdcloud_cdn_exporter::exposition::{Exposition, Format, Page, SelfMetrics, WindowsPage};
 use jdcloud_cdn_exporter::model::{AccountName, Domain, Endpoint, Field};
 use jdcloud_cdn_exporter::store::{Report, RosterEntry, Store};
 
 use crate::parse::parse;
-use crate::support::{RULE, at, feed, fresh_self_metrics, reading, render};
+use crate::parts::feed;
+use crate::support::{RULE, at, fresh_self_metrics, reading, render, windows_text};
 
 struct Site {
     clock: ManualClock,
@@ -232,4 +233,60 @@ fn accounts_that_left_have_no_series() {
     metrics.retain_accounts(&[stays.clone(), leaves.clone()]);
     tell_all("09:02:00");
     assert_eq!(accounts(&metrics).len(), 6);
+}
+
+fn windows_body(page: WindowsPage) -> (Vec<u8>, bool) {
+    match page {
+        WindowsPage::Whole(page) => (body(&page), page.content_encoding == Some("gzip")),
+        WindowsPage::Pieces { text, .. } => (text.collect::<Vec<_>>().concat(), false),
+    }
+}
+
+#[tokio::test]
+async fn windows_are_the_same_text_in_every_encoding() {
+    // 3,000 domains are several pieces.
+    for count in [0, 1, 3_000] {
+        let site = site(count);
+        for format in Format::ALL {
+            let page = site.exposition.windows(format, false).await.unwrap();
+            let (plain, compressed) = windows_body(page);
+            assert!(!compressed);
+            let plain = String::from_utf8(plain).unwrap();
+            let (member, compressed) = windows_body(site.exposition.windows(format, true).await.unwrap());
+            assert!(compressed);
+            assert_eq!(expand(&member), plain, "{count}");
+            let samples = plain.lines().filter(|line| !line.starts_with('#')).count();
+            assert_eq!(samples, count);
+            assert_eq!(
+                windows_text((*site.store.snapshot()).clone(), at(NOW), format),
+                plain
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn compressed_windows_are_rendered_once_until_one_settles_or_leaves() {
+    let site = site(3);
+    for (clock, renderings, samples) in [
+        ("09:40:01", 1, 3),
+        ("09:40:01", 1, 3),
+        ("09:44:59.999", 1, 3),
+        ("09:45:00", 2, 3),
+        ("10:29:59", 3, 3),
+        ("10:30:00", 4, 0),
+    ] {
+        site.clock.set(at(clock));
+        let page = site.exposition.windows(Format::Text, true).await.unwrap();
+        let text = expand(&windows_body(page).0);
+        let count = text.lines().filter(|line| !line.starts_with('#')).count();
+        assert_eq!(
+            (site.exposition.renderings(), count),
+            (renderings, samples),
+            "{clock}"
+        );
+    }
+    // The plain page is made for each scrape and counts as none of these.
+    site.exposition.windows(Format::Text, false).await.unwrap();
+    assert_eq!(site.exposition.renderings(), 4);
 }

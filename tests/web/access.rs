@@ -225,7 +225,8 @@ async fn client_certificates_by_policy() {
             Limits::default(),
             Some(authority.web_file(&lines)),
         );
-        for versions in [&[&version::TLS12] as &[_], &[&version::TLS13]] {
+        for only in [&version::TLS12, &version::TLS13] {
+            let versions = &[only];
             for (client, expected) in [
                 (None, without),
                 (Some(&stranger), with_stranger),

@@ -1,13 +1,15 @@
 //! Rude, slow and many clients.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use jdcloud_cdn_exporter::exposition::{Format, WindowsText};
 use jdcloud_cdn_exporter::web::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
 use crate::support::{
-    PATIENCE, TestSite, connect, header, response, send, start, status, until_closed, within,
+    PATIENCE, TestSite, WEEK_END, connect, header, response, send, start, status, until_closed, week, within,
 };
 
 const GET: &str = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -203,8 +205,8 @@ async fn a_reader_that_takes_a_byte_at_a_time_is_cut_off_and_delays_nobody() {
     };
     // The bytes in the system's buffers would take a byte-wise reader for ever: once the server has
     // hung up, the rest is read at once.
-    let served = async { assert_eq!(status(server.address, "/-/healthy").await, 200) };
-    let _ = tokio::join!(tokio::time::timeout(SHORT * 3, cut_off), served);
+    let health = async { assert_eq!(status(server.address, "/-/healthy").await, 200) };
+    let _ = tokio::join!(tokio::time::timeout(SHORT * 3, cut_off), health);
     let rest = until_closed(&mut slow).await.len();
     assert!(
         taken + rest < LARGE * 64 * 1_024,
@@ -345,4 +347,85 @@ async fn stopping_does_not_wait_for_ever() {
     within(server.ended).await.unwrap().unwrap();
     assert!(stopped.elapsed() >= SHORT && stopped.elapsed() < PATIENCE);
     assert_eq!(until_closed(&mut running).await, b"");
+}
+
+/// Half a megabyte for each of so many domains: more than any socket buffer holds.
+const DOMAINS: usize = 32;
+
+#[tokio::test]
+async fn windows_are_sent_in_chunks_while_they_are_made() {
+    let site = TestSite {
+        pieces: DOMAINS,
+        ..TestSite::default()
+    };
+    let server = start(site, Limits::default(), None);
+    let mut stream = connect(server.address).await;
+    let get = "GET /windows HTTP/1.1\r\nHost: x\r\n\r\n";
+    // On one connection, so each page must end properly.
+    send(&mut stream, &get.replace("GET", "HEAD")).await;
+    send(&mut stream, get).await;
+    send(
+        &mut stream,
+        &get.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"),
+    )
+    .await;
+    let all = String::from_utf8(until_closed(&mut stream).await).unwrap();
+    let heads: Vec<_> = all
+        .match_indices("HTTP/1.1 200 OK")
+        .map(|(place, _)| place)
+        .collect();
+    let [head, first, second] = heads[..] else {
+        panic!("{heads:?}")
+    };
+    assert!(!all[head..first].contains("jdcloud_cdn_window"));
+    for response in [&all[first..second], &all[second..]] {
+        let (head, chunks) = response.split_once("\r\n\r\n").unwrap();
+        let head = head.to_lowercase();
+        assert_eq!(header(&head, "transfer-encoding"), Some("chunked"));
+        assert_eq!(header(&head, "content-length"), None);
+        let expected: Vec<_> = WindowsText::new(Arc::new(week(DOMAINS)), WEEK_END, Format::Text).collect();
+        assert!(unchunked(chunks).as_bytes() == expected.concat());
+        assert!(expected.len() > DOMAINS, "{}", expected.len());
+    }
+}
+
+/// The text of a chunked body (RFC 9112, section 7.1), which must be whole.
+fn unchunked(mut body: &str) -> String {
+    let mut text = String::new();
+    loop {
+        let (size, rest) = body.split_once("\r\n").unwrap();
+        let size = usize::from_str_radix(size, 16).unwrap();
+        text.push_str(&rest[..size]);
+        body = rest[size..].strip_prefix("\r\n").unwrap();
+        if size == 0 {
+            assert_eq!(body, "");
+            return text;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_slow_reader_of_windows_is_cut_off() {
+    let site = TestSite {
+        pieces: DOMAINS,
+        ..TestSite::default()
+    };
+    let limits = Limits {
+        response: SHORT,
+        ..Limits::default()
+    };
+    let server = start(site, limits, None);
+    let mut slow = connect(server.address).await;
+    send(&mut slow, "GET /windows HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    // It reads nothing until the server has hung up, of which another connection knows nothing.
+    let began = Instant::now();
+    while began.elapsed() < SHORT * 3 {
+        assert_eq!(status(server.address, "/-/healthy").await, 200);
+    }
+    let got = until_closed(&mut slow).await;
+    assert!(
+        !got.ends_with(b"0\r\n\r\n"),
+        "the whole page was delivered: {}",
+        got.len()
+    );
 }

@@ -4,7 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jdcloud_cdn_exporter::exposition::{Format, Page, PageError};
+use chrono::{DateTime, TimeDelta, Utc};
+use jdcloud_cdn_exporter::exposition::{Format, Page, PageError, WindowsPage, WindowsText};
+use jdcloud_cdn_exporter::model::{
+    AccountName, Domain, Endpoint, Entry, Field, Reading, Snapshot, Track, Values, VisibilityRule,
+};
 use jdcloud_cdn_exporter::web::{
     Guard, Limits, Routes, Server, Site, Status, TelemetryPath, WebFile, listener,
 };
@@ -44,6 +48,13 @@ impl Site for TestSite {
             parts,
         })
     }
+    /// Half a megabyte for each piece of the site, made while it is sent.
+    async fn windows(&self, format: Format, _: bool) -> Result<WindowsPage, PageError> {
+        Ok(WindowsPage::Pieces {
+            content_type: format.content_type(),
+            text: WindowsText::new(Arc::new(week(self.pieces)), WEEK_END, format),
+        })
+    }
     fn ready(&self) -> Result<(), String> {
         assert!(!self.broken, "broken on purpose");
         Ok(())
@@ -56,6 +67,38 @@ impl Site for TestSite {
         self.go.notified().await;
         Ok(())
     }
+}
+
+/// The end of the windows of [`week`].
+pub(crate) const WEEK_END: DateTime<Utc> = DateTime::from_timestamp(1_800_014_400, 0).unwrap();
+
+/// A week of both fields of `bandwidth_flow` for so many domains.
+pub(crate) fn week(domains: usize) -> Snapshot {
+    let rule = VisibilityRule {
+        settle: TimeDelta::zero(),
+        stale_after: TimeDelta::days(7),
+        horizon: TimeDelta::days(7),
+    };
+    let windows = rule.settled(WEEK_END);
+    let readings: Vec<_> = (0..2_016)
+        .map(|place| Reading {
+            window: windows.first.plus(place),
+            values: Values::NONE
+                .with(Field::Bandwidth, f64::from(place))
+                .with(Field::Flow, f64::from(place) * 300.0),
+        })
+        .collect();
+    let mut track = Track::new(Endpoint::BandwidthFlow);
+    track.series.merge(&readings, windows);
+    let entry = |n| {
+        Arc::new(Entry {
+            domain: Domain::parse(&format!("d{n}.example.com")).unwrap(),
+            account: AccountName::new("a"),
+            source: 0,
+            tracks: [Some(track.clone()), None],
+        })
+    };
+    Snapshot::new(1, rule, (0..domains).map(entry).collect())
 }
 
 /// A running server.

@@ -83,11 +83,22 @@ impl Reader<'_> {
     ) -> Option<Vec<T>> {
         let mut values = Vec::new();
         for name in names.filter(|names| !names.is_empty())? {
-            match self.known(path, Some(name), table) {
-                Some(Some(value)) => values.push(value),
-                Some(None) => self.warn(path, &format!("{name} is not offered and left out")),
-                // A problem has been noted; the list counts as not empty so as not to add another.
-                None => return None,
+            match table.iter().find(|(known, _)| known == name) {
+                Some(&(_, Some(value))) => values.push(value),
+                Some((_, None)) => self.warn(path, &format!("{name} is not offered and left out")),
+                None => {
+                    let offered = table
+                        .iter()
+                        .filter(|(_, value)| value.is_some())
+                        .map(|&(known, _)| known);
+                    let offered: Vec<&str> = offered.collect();
+                    self.problem(
+                        path,
+                        &format!("{name:?} is unknown; choose from {}", offered.join(", ")),
+                    );
+                    // Not the empty list, which would be one more problem.
+                    return None;
+                }
             }
         }
         Some(values)
