@@ -103,8 +103,7 @@ impl Case {
     fn isolates(&self) -> Vec<Endpoint> {
         let alone = self.scope == Scope::OneDomain;
         let isolated = |(endpoint, fault): &(Endpoint, Fault)| {
-            (alone && *endpoint == Endpoint::OriginRatio && matches!(expect(*fault), Expect::Isolated(_)))
-                .then_some(*endpoint)
+            (alone && matches!(expect(*fault), Expect::Isolated(_))).then_some(*endpoint)
         };
         self.strikes.iter().filter_map(isolated).collect()
     }
