@@ -9,7 +9,7 @@ use super::query::StateKind;
 use super::view::{Row, State, View};
 use super::*;
 use crate::model::{
-    Disposition, Domain, Entry, Field, LastPoll, Reading, Track, Values, Window, WindowRange,
+    Disposition, Domain, Entry, Field, LastPoll, Reading, SettleReport, Track, Values, Window, WindowRange,
 };
 
 /// Settled windows are those from 11:10 to 11:55.
@@ -146,7 +146,12 @@ fn status() -> Status {
         now: at(NOW),
         uptime: Duration::from_secs(93_784),
         snapshot: Arc::new(Snapshot::new(1, RULE, entries)),
-        settle: None,
+        settle: Some(SettleReport {
+            present: TimeDelta::minutes(10),
+            learned: true,
+            enough: Some(TimeDelta::minutes(7)),
+            windows: 4_000,
+        }),
         endpoints: vec![
             poller("first", live),
             poller("first", ratio),
@@ -335,6 +340,8 @@ fn the_page_tells_it_in_both_languages() {
         ">5 min ago</time> ·</span> no reply from api.example.net within 10s</td>",
         "Rows 1 to 4 of 4",
         "As of 2026-11-22 12:06:00 UTC.",
+        "A window counts as settled 10 min after its end (learned). Of 4000 windows",
+        "changed more than 7 min after their end",
         "<a href=\"/api/status?sort=bandwidth\">",
     ] {
         assert!(english.contains(expected), "{expected} in {english}");
