@@ -41,6 +41,7 @@ fn reply(question: &Question) -> String {
         ..Traffic::new(1)
     };
     let style = Style {
+        origin_ratio_label: Default::default(),
         time_zone: beijing(),
         idle_ratio: IdleRatio::Dash,
         habits: Habits::NONE,
