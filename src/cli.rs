@@ -2,26 +2,50 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
-use crate::build_info;
+use crate::backfill::Moment;
+use crate::model::{Domain, DomainError};
 use crate::web::{ListenAddress, TelemetryPath};
+use crate::{build_info, exposition};
+
+/// What the process says by its exit code, for the help and the manual.
+pub(crate) const EXIT_STATUS: [(&str, &str); 3] = [
+    (
+        "0",
+        "all is well: it ended as it was told to, or everything checked is good",
+    ),
+    (
+        "1",
+        "it could not run or go on, or a live call of check failed or showed a fault",
+    ),
+    (
+        "2",
+        "the command line, the configuration or the web configuration cannot be used",
+    ),
+];
 
 /// Prometheus exporter for JD Cloud CDN: bandwidth, flow and origin ratio by domain.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "jdcloud-cdn-exporter", version = build_info::SUMMARY)]
+#[command(name = "jdcloud-cdn-exporter", version = build_info::SUMMARY, after_help = exit_status())]
 pub struct Cli {
     /// The configuration file (YAML).
     #[arg(
         long = "config.file",
         value_name = "FILE",
-        default_value = "config/exporter.yaml"
+        value_hint = ValueHint::FilePath,
+        default_value = "config/exporter.yaml",
+        global = true
     )]
     pub config_file: PathBuf,
 
     /// Check the configuration, print a summary or every problem, and exit with 0 or 2.
     #[arg(long = "config.check")]
     pub config_check: bool,
+
+    /// Print a commented sample of the configuration file with every key, and exit.
+    #[arg(long = "config.example")]
+    pub config_example: bool,
 
     /// How it is served.
     #[command(flatten)]
@@ -37,10 +61,111 @@ pub struct Cli {
 }
 
 /// What to run instead of the exporter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Run the exporter against a simulated provider on this machine; no account is needed.
     Demo,
+    /// Check the configuration and print what would run; with --live, ask the provider as well.
+    #[command(after_help = exit_status())]
+    Check(Check),
+    /// Read a past range from the provider and write it for import into a time-series database.
+    ///
+    /// Written are the 5-minute windows that end after --start and at or before --end, each under the
+    /// time of its end: from midnight to midnight exactly the 288 of the day. An interrupted run with
+    /// --output continues when the same command is run again. Exits with 0 if every window was written,
+    /// with 1 if any is missing or it was interrupted, with 2 if the arguments or the configuration
+    /// cannot be used.
+    #[command(verbatim_doc_comment)]
+    Backfill(Backfill),
+    /// Print a script that completes this program's arguments, for the shell to read.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual page in the format of man(1).
+    #[command(hide = true)]
+    Man,
+}
+
+/// How much `check` checks.
+#[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Make one call for each account and endpoint, and say what is wrong and what to do. A domain
+    /// that the provider refuses, or a refused signature, takes a few calls more.
+    #[arg(long)]
+    pub live: bool,
+}
+
+/// A shell that completions are written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// GNU Bash.
+    Bash,
+    /// The Z shell.
+    Zsh,
+    /// The friendly interactive shell.
+    Fish,
+}
+
+/// The exit codes as a section of the help.
+fn exit_status() -> String {
+    let mut text = "Exit status:".to_owned();
+    for (code, meaning) in EXIT_STATUS {
+        text = format!("{text}\n  {code}  {meaning}");
+    }
+    text
+}
+
+/// What to read, and where to write it.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Backfill {
+    /// The windows end after this: 2026-11-01T00:00, in the provider's zone unless it
+    /// carries an offset (Z, +08:00); 2026-11-01 is the start of that day.
+    #[arg(long, value_name = "TIME")]
+    pub start: Moment,
+
+    /// The windows end at or before this, written like --start; no later than the newest settled window.
+    #[arg(long, value_name = "TIME")]
+    pub end: Moment,
+
+    /// Only this one of the configured domains. May be repeated.
+    #[arg(long = "domain", value_name = "NAME", value_parser = domain)]
+    pub domains: Vec<Domain>,
+
+    /// The file to write; it appears when it is whole. Without it: standard output.
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// How to write it.
+    #[arg(
+        id = "backfill_format",
+        long = "format",
+        value_name = "FORMAT",
+        default_value = "openmetrics"
+    )]
+    pub format: BackfillFormat,
+}
+
+/// How a backfill is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BackfillFormat {
+    /// For `promtool tsdb create-blocks-from openmetrics`: timestamps in seconds.
+    Openmetrics,
+    /// For VictoriaMetrics' `/api/v1/import/prometheus`: timestamps in milliseconds.
+    Text,
+}
+
+impl From<BackfillFormat> for exposition::Format {
+    fn from(format: BackfillFormat) -> Self {
+        match format {
+            BackfillFormat::Openmetrics => Self::OpenMetrics,
+            BackfillFormat::Text => Self::Text,
+        }
+    }
+}
+
+fn domain(text: &str) -> Result<Domain, DomainError> {
+    Domain::parse(text)
 }
 
 /// How the metrics are served.
@@ -73,6 +198,7 @@ pub struct Web {
         id = "web_config_file",
         long = "web.config.file",
         value_name = "FILE",
+        value_hint = ValueHint::FilePath,
         global = true
     )]
     pub config_file: Option<PathBuf>,
@@ -158,6 +284,7 @@ mod tests {
     #[test]
     fn flags_are_taken_before_and_after_the_subcommand() {
         let flags = [
+            "--config.file=f.yaml",
             "--web.listen-address=127.0.0.1:0",
             "--web.listen-address",
             "[::1]:9",
@@ -170,6 +297,7 @@ mod tests {
         let after: Vec<&str> = ["demo"].into_iter().chain(flags).collect();
         for arguments in [before, after] {
             let cli = parse(&arguments).unwrap();
+            assert_eq!(cli.config_file, PathBuf::from("f.yaml"));
             let addresses: Vec<String> = cli.web.listen_addresses.iter().map(ToString::to_string).collect();
             assert_eq!(addresses, ["127.0.0.1:0", "[::1]:9"]);
             assert_eq!(cli.web.telemetry_path.as_str(), "/m");
@@ -183,6 +311,52 @@ mod tests {
     }
 
     #[test]
+    fn check_asks_the_provider_only_when_told_to() {
+        for (arguments, live) in [(&["check"][..], false), (&["check", "--live"], true)] {
+            assert_eq!(
+                parse(arguments).unwrap().command,
+                Some(Command::Check(Check { live }))
+            );
+        }
+        assert_eq!(parse(&["--live"]).unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn the_help_says_what_the_exit_codes_mean() {
+        for arguments in [&["--help"][..], &["check", "--help"]] {
+            let help = parse(arguments).unwrap_err().to_string();
+            assert!(help.contains("\n  1  it could not run"), "{help}");
+            assert!(help.contains("\n  2  the command line"), "{help}");
+        }
+    }
+
+    #[test]
+    fn a_backfill_is_told_its_range() {
+        let cli = parse(&[
+            "backfill",
+            "--config.file=f.yaml",
+            "--start=2026-11-01T00:00",
+            "--end",
+            "2026-11-02Z",
+            "--domain=WWW.a.com",
+            "--domain=b.com",
+            "--output=out.om",
+            "--format=text",
+        ])
+        .unwrap();
+        assert_eq!(cli.config_file, PathBuf::from("f.yaml"));
+        let Some(Command::Backfill(backfill)) = cli.command else {
+            panic!("a backfill")
+        };
+        assert_eq!(backfill.start, "2026-11-01".parse().unwrap());
+        assert_eq!(backfill.end, "2026-11-02T00:00:00Z".parse().unwrap());
+        let names: Vec<&str> = backfill.domains.iter().map(Domain::as_str).collect();
+        assert_eq!(names, ["www.a.com", "b.com"]);
+        assert_eq!(backfill.output, Some("out.om".into()));
+        assert_eq!(backfill.format, BackfillFormat::Text);
+    }
+
+    #[test]
     fn wrong_usage_exits_with_2() {
         for arguments in [
             &["--log.level=loud"][..],
@@ -190,6 +364,21 @@ mod tests {
             &["--web.telemetry-path=metrics"],
             &["--config.fil=x"],
             &["serve"],
+            &["completions", "tcsh"],
+            &["backfill", "--start=2026-11-01"],
+            &["backfill", "--start=2026-11-01", "--end=tomorrow"],
+            &[
+                "backfill",
+                "--start=2026-11-01",
+                "--end=2026-11-02",
+                "--domain=https://a.com",
+            ],
+            &[
+                "backfill",
+                "--start=2026-11-01",
+                "--end=2026-11-02",
+                "--format=csv",
+            ],
         ] {
             assert_eq!(parse(arguments).unwrap_err().exit_code(), 2, "{arguments:?}");
         }

@@ -10,16 +10,21 @@
 //! * [`poller`]: reads what is due and reports it to the [`store`]
 //! * [`exposition`]: from a snapshot of the store to the text that Prometheus scrapes
 //! * [`web`]: serves it; [`app`] composes, reloads and stops all of it
+//! * [`backfill`]: past ranges, for import into a time-series database
 //! * [`config`], [`cli`], [`telemetry`], [`clock`], [`systemd`]: the edges towards the operator
+//! * [`check`]: asks the provider once and says what is wrong; [`manual`]: man page and completions
 //! * [`simulator`]: the provider's stand-in, behind `demo`, the tests and the benches
 
 pub mod app;
+pub mod backfill;
 pub mod build_info;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod exposition;
+pub mod manual;
 pub mod model;
 pub mod observer;
 pub mod plan;

@@ -1,5 +1,6 @@
 //! Arguments, logging, exit codes; the only place that ends the process.
 
+use std::io::{ErrorKind, Write as _};
 use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,12 +11,14 @@ use clap::Parser as _;
 use tokio_util::sync::CancellationToken;
 
 use jdcloud_cdn_exporter::app::{self, LoadConfig, Parts, Signals};
-use jdcloud_cdn_exporter::cli::{Cli, Command};
+use jdcloud_cdn_exporter::backfill::{Backfill, Destination, Ended, Wanted};
+use jdcloud_cdn_exporter::check::{self, Outcome};
+use jdcloud_cdn_exporter::cli::{self, Cli, Command};
 use jdcloud_cdn_exporter::clock::Clock;
 use jdcloud_cdn_exporter::config::{self, Config, Environment, Summary};
 use jdcloud_cdn_exporter::demo::Demo;
 use jdcloud_cdn_exporter::web::{Limits, WebFile, listener};
-use jdcloud_cdn_exporter::{build_info, telemetry};
+use jdcloud_cdn_exporter::{build_info, manual, telemetry};
 
 /// The exit code of a configuration, or a command line, that cannot be used.
 const UNUSABLE: u8 = 2;
@@ -25,6 +28,12 @@ const SHUTDOWN: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    match cli.command {
+        Some(Command::Completions { shell }) => return print(&manual::completions(shell)),
+        Some(Command::Man) => return print(&manual::page()),
+        _ if cli.config_example => return print(config::EXAMPLE),
+        _ => {}
+    }
     if let Err(error) = telemetry::init(cli.log.level, cli.log.format) {
         return print_error(&error.into());
     }
@@ -32,9 +41,14 @@ fn main() -> ExitCode {
         Ok(file) => file,
         Err(problems) => return refuse(&problems),
     };
-    let outcome = match cli.command {
+    let outcome = match &cli.command {
         Some(Command::Demo) => demo(&cli, web_file),
-        None => match load(&cli) {
+        Some(Command::Check(options)) => match load(&cli) {
+            Ok(config) => check(&config, *options),
+            Err(problems) => return refuse(&problems),
+        },
+        Some(Command::Backfill(wanted)) => backfill(&cli, wanted),
+        Some(Command::Completions { .. } | Command::Man) | None => match load(&cli) {
             Ok(config) if cli.config_check => return print_summary(&config),
             Ok(config) => exporter(&cli, config, web_file),
             Err(problems) => return refuse(&problems),
@@ -48,10 +62,34 @@ fn load(cli: &Cli) -> Result<Config, Vec<String>> {
         .map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
 
-#[allow(clippy::print_stdout, reason = "its output is the purpose of --config.check")]
 fn print_summary(config: &Config) -> ExitCode {
-    println!("{}", Summary(config));
-    ExitCode::SUCCESS
+    print(&format!("{}\n", Summary(config)))
+}
+
+/// Writes to standard output; who closed it early, as `head` does, has seen enough.
+fn print(text: &str) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn check(config: &Config, options: cli::Check) -> anyhow::Result<ExitCode> {
+    let code = print_summary(config);
+    if !options.live {
+        return Ok(code);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot start")?;
+    let outcome = runtime.block_on(check::live(config, &Clock::System, &mut std::io::stdout()));
+    runtime.shutdown_timeout(SHUTDOWN);
+    Ok(match outcome? {
+        Outcome::Good => ExitCode::SUCCESS,
+        Outcome::Trouble => ExitCode::FAILURE,
+    })
 }
 
 #[allow(
@@ -68,8 +106,12 @@ fn refuse(problems: &[String]) -> ExitCode {
 fn exporter(cli: &Cli, config: Config, web_file: Option<Arc<WebFile>>) -> anyhow::Result<ExitCode> {
     let again = cli.clone();
     let listeners = listeners(cli)?;
+    for address in listeners.iter().filter_map(|listener| listener.local_addr().ok()) {
+        tracing::info!(%address, path = cli.web.telemetry_path.as_str(), "listening");
+    }
     let parts = parts(cli, web_file, listeners, Arc::new(move || load(&again)));
-    run(async |stop| Ok(app::run(config, parts, stop).await?))
+    run(async |stop| Ok(app::run(config, parts, stop).await?))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn demo(cli: &Cli, web_file: Option<Arc<WebFile>>) -> anyhow::Result<ExitCode> {
@@ -87,7 +129,61 @@ fn demo(cli: &Cli, web_file: Option<Arc<WebFile>>) -> anyhow::Result<ExitCode> {
         app::run(config, parts, stop).await?;
         demo.stop().await;
         Ok(())
-    })
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn backfill(cli: &Cli, wanted: &cli::Backfill) -> anyhow::Result<ExitCode> {
+    let config = match load(cli) {
+        Ok(config) => config,
+        Err(problems) => return Ok(refuse(&problems)),
+    };
+    let destination = Destination {
+        file: wanted.output.clone(),
+        format: wanted.format.into(),
+    };
+    let wanted = Wanted {
+        start: wanted.start,
+        end: wanted.end,
+        domains: wanted.domains.clone(),
+    };
+    let backfill = match Backfill::new(&wanted, &config, destination, Clock::System) {
+        Ok(backfill) => backfill,
+        Err(problems) => return Ok(refuse(&problems)),
+    };
+    let ended = run(async |stop| Ok(backfill.run(stop).await?))?;
+    Ok(ended.map_or(ExitCode::FAILURE, print_end))
+}
+
+#[allow(
+    clippy::print_stderr,
+    reason = "the summary is for a person; standard output may be the data"
+)]
+fn print_end(ended: Ended) -> ExitCode {
+    match ended {
+        Ended::Written { summary, kept } => {
+            eprintln!("{summary}");
+            if let Some(path) = kept {
+                eprintln!(
+                    "Some calls failed. What was read is kept in {}: run the same command again to ask for the \
+                     rest only, or remove that file.",
+                    path.display()
+                );
+            }
+            if summary.missing() == 0 {
+                return ExitCode::SUCCESS;
+            }
+        }
+        Ended::Interrupted { kept: Some(path) } => eprintln!(
+            "Interrupted. What was read is kept in {}: run the same command again to continue, or remove that \
+             file.",
+            path.display()
+        ),
+        Ended::Interrupted { kept: None } => eprintln!(
+            "Interrupted. Nothing was kept: with --output, a later run continues where an earlier one ended."
+        ),
+    }
+    ExitCode::FAILURE
 }
 
 /// The web configuration file, if one is given.
@@ -126,8 +222,8 @@ fn parts(
     }
 }
 
-/// Runs until a signal asks for the end, which a second one does not wait for.
-fn run(work: impl AsyncFnOnce(CancellationToken) -> anyhow::Result<()>) -> anyhow::Result<ExitCode> {
+/// Runs until a signal asks for the end, which a second one does not wait for; nothing comes of it then.
+fn run<T>(work: impl AsyncFnOnce(CancellationToken) -> anyhow::Result<T>) -> anyhow::Result<Option<T>> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -148,12 +244,12 @@ fn run(work: impl AsyncFnOnce(CancellationToken) -> anyhow::Result<()>) -> anyho
             tracing::warn!("stopping at once");
         };
         tokio::select! {
-            outcome = work(stop.clone()) => outcome,
-            () = impatient => Ok(()),
+            outcome = work(stop.clone()) => outcome.map(Some),
+            () = impatient => Ok(None),
         }
     });
     runtime.shutdown_timeout(SHUTDOWN);
-    outcome.map(|()| ExitCode::SUCCESS)
+    outcome
 }
 
 #[allow(clippy::print_stdout, reason = "the demo tells a person where to look")]

@@ -2,17 +2,22 @@
 
 use std::sync::{Arc, PoisonError};
 
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time::Instant;
+
 use super::pollers::Views;
 use super::reload::Reloader;
 use crate::clock::Clock;
 use crate::exposition::{Exposition, Format, Page, PageError, WindowsPage};
+use crate::poller::Progress;
 use crate::store::Store;
-use crate::web::{AccountStatus, EndpointStatus, Site, Status};
+use crate::web::{EndpointStatus, Site, Status};
 
 pub(super) struct LiveSite {
     exposition: Exposition,
     store: Arc<Store>,
     clock: Clock,
+    started: Instant,
     views: Views,
     reloader: Arc<Reloader>,
 }
@@ -29,9 +34,30 @@ impl LiveSite {
             exposition,
             store,
             clock,
+            started: Instant::now(),
             views,
             reloader,
         }
+    }
+}
+
+/// How one poller fares at `now`.
+fn endpoint_status(progress: &Progress, now: DateTime<Utc>) -> EndpointStatus {
+    let view = progress.view();
+    // Due times are kept on the clock that cannot be set, and told on the wall's.
+    let until = |due: Instant| TimeDelta::from_std(due.saturating_duration_since(Instant::now())).ok();
+    EndpointStatus {
+        account: progress.account().clone(),
+        endpoint: progress.endpoint(),
+        first_round_done: view.first_round_done,
+        last_success: view.last_success,
+        next_poll: view
+            .next_due
+            .and_then(until)
+            .and_then(|wait| now.checked_add_signed(wait)),
+        failing: view.failing,
+        failures: view.failures,
+        last_failure: view.last_failure,
     }
 }
 
@@ -57,30 +83,17 @@ impl Site for LiveSite {
     }
 
     fn status(&self) -> Status {
+        let now = self.clock.now();
         let views = self.views.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut accounts: Vec<AccountStatus> = Vec::new();
-        for progress in views.iter() {
-            let view = progress.view();
-            let endpoint = EndpointStatus {
-                endpoint: progress.endpoint(),
-                last_success: view.last_success,
-                last_failure: view.last_failure.map(|(_, failure)| failure.reason),
-                first_round_done: view.first_round_done,
-            };
-            match accounts
-                .last_mut()
-                .filter(|account| account.name == *progress.account())
-            {
-                Some(account) => account.endpoints.push(endpoint),
-                None => accounts.push(AccountStatus {
-                    name: progress.account().clone(),
-                    endpoints: vec![endpoint],
-                }),
-            }
-        }
         Status {
-            accounts,
-            settle: Some(self.store.settle_report(self.clock.now())),
+            now,
+            uptime: self.started.elapsed(),
+            snapshot: self.store.snapshot(),
+            endpoints: views
+                .iter()
+                .map(|progress| endpoint_status(progress, now))
+                .collect(),
+            settle: Some(self.store.settle_report(now)),
         }
     }
 

@@ -10,6 +10,7 @@ use config::{ConfigError, FileFormat, Map, Source, Value, ValueKind};
 use super::environment::{Environment, Override};
 use super::keys::children;
 use super::problems::{Problem, Problems};
+use super::slips::slips;
 
 /// The largest configuration file that is read: some hundred thousand domains.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
@@ -23,7 +24,7 @@ pub(super) fn tree(text: &str, place: &str, environment: &Environment) -> Result
     }
     let file = config::File::from_str(text, FileFormat::Yaml)
         .collect()
-        .map_err(|error| Problems::from(explain(&error, place)))?;
+        .map_err(|error| not_yaml(&error, text, place))?;
     let mut problems = Vec::new();
     let overrides = environment.overrides(&file, &mut problems);
     let merged = overlay(&file, &overrides).map_err(|error| Problems::from(explain(&error, place)))?;
@@ -137,6 +138,19 @@ fn is_blank(text: &str) -> bool {
         .all(|line| line.is_empty() || line.starts_with('#') || line == "---" || line == "...")
 }
 
+/// The lines that explain a complaint of the parser, or else the complaint.
+fn not_yaml(error: &ConfigError, text: &str, place: &str) -> Problems {
+    let slips: Vec<Problem> = slips(text)
+        .into_iter()
+        .map(|(line, text)| Problem::at(place, format!("line {line}"), text))
+        .collect();
+    if slips.is_empty() {
+        explain(error, place).into()
+    } else {
+        slips.into()
+    }
+}
+
 /// The parser's complaint in our words, with its line. Its own text is passed on only where it is
 /// one of the scanner's fixed sentences: elsewhere it may quote the file, and so a secret.
 fn explain(error: &ConfigError, place: &str) -> Problem {
@@ -155,6 +169,16 @@ fn explain(error: &ConfigError, place: &str) -> Problem {
                     "gives {} a second time in one section; remove one",
                     quoted_part(key)
                 ),
+            ),
+            None if cause.contains("quoted scalar") => Problem::at(
+                place,
+                line,
+                "ends a text in quotation marks that is not closed; write the closing mark, here or on a line above",
+            ),
+            None if what.contains("unexpected character") => Problem::at(
+                place,
+                line,
+                format!("is no valid YAML ({what}); put a value that starts with such a character in quotes"),
             ),
             None => Problem::at(
                 place,

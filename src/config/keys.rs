@@ -114,6 +114,27 @@ pub(super) fn nearest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a 
         .map(|(_, candidate)| candidate)
 }
 
+/// Words that other programs and the provider's documents use, and ours for the same thing.
+const SYNONYMS: [(&str, &str); 9] = [
+    ("user", "username"),
+    ("pin", "username"),
+    ("password", "secret_key"),
+    ("secret", "secret_key"),
+    ("key", "secret_key"),
+    ("url", "base_url"),
+    ("host", "name"),
+    ("domain", "name"),
+    ("endpoint", "base_url"),
+];
+
+/// The candidate that means the same as a word of another program.
+pub(super) fn synonym(given: &str, candidates: &[&'static str]) -> Option<&'static str> {
+    let given = given.to_ascii_lowercase();
+    SYNONYMS
+        .into_iter()
+        .find_map(|(word, ours)| (word == given && candidates.contains(&ours)).then_some(ours))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +147,19 @@ mod tests {
         assert_eq!(home_of("interval"), Some("poll"));
         assert_eq!(home_of("endpoints"), Some("accounts[].domains[]"));
         assert_eq!(home_of("nothing"), None);
+    }
+
+    #[test]
+    fn words_of_other_programs_are_understood_where_they_fit() {
+        for (given, section, meant) in [
+            ("user", "accounts[0]", Some("username")),
+            ("Password", "accounts[0]", Some("secret_key")),
+            ("host", "accounts[0].domains[1]", Some("name")),
+            ("url", "api", Some("base_url")),
+            ("password", "api", None),
+        ] {
+            assert_eq!(synonym(given, &children(section)), meant, "{given}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod load;
 mod parse;
 mod problems;
 mod secret;
+mod slips;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,9 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::model::{AccountName, Domain, Endpoint, LabelledBy, Settling, Units, Visibility, VisibilityRule};
+
+/// The commented sample with every key.
+pub const EXAMPLE: &str = include_str!("../../config/exporter.yaml");
 
 /// Everything that the exporter is told.
 #[derive(Clone, Debug)]

@@ -249,6 +249,9 @@ fn spelled_offset(text: &str) -> Option<FixedOffset> {
         .flatten()
 }
 
+/// What the exporter itself puts behind the base URL.
+const API_PATHS: [&str; 2] = ["/api/live/bandwidth_flow", "/api/origin_ratio"];
+
 /// An absolute http or https address without credentials, query and fragment. The text itself is
 /// never quoted back, since it may carry a password.
 pub(super) fn base_url(given: Given<'_>) -> Result<Url, String> {
@@ -273,6 +276,15 @@ pub(super) fn base_url(given: Given<'_>) -> Result<Url, String> {
     }
     if url.fragment().is_some() {
         return Err("carries a fragment; remove everything from the #".to_owned());
+    }
+    let path = url.path().trim_end_matches('/');
+    if let Some(before) = API_PATHS.iter().find_map(|api| path.strip_suffix(api)) {
+        let mut base = url.clone();
+        base.set_path(before);
+        return Err(format!(
+            "names one call of the API; write {} instead",
+            base.as_str().trim_end_matches('/')
+        ));
     }
     Ok(url)
 }

@@ -50,7 +50,7 @@ pub(super) fn secret_key(
     let key = match *source {
         "secret_key_file" => from_file(&written),
         "secret_key_env" => from_variable(&written, environment),
-        _ => Ok(written),
+        _ => literal(written),
     };
     match key.and_then(check) {
         Ok(key) => Some(key),
@@ -61,6 +61,27 @@ pub(super) fn secret_key(
     }
 }
 
+/// A key in the file itself, unless it clearly is something else.
+fn literal(key: String) -> Result<String, String> {
+    let variable = key.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+    let variable = variable.or_else(|| key.strip_prefix('$')).unwrap_or_default();
+    let in_a_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if !variable.is_empty() && variable.chars().all(in_a_name) {
+        return Err(
+            "looks like a variable, and variables are not replaced in this file; write its name, without $, \
+             under secret_key_env: instead"
+                .to_owned(),
+        );
+    }
+    let marks = ['\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}'];
+    if key.starts_with(marks) || key.ends_with(marks) {
+        return Err(
+            "has typographic quotation marks, which would be part of the key; write \"…\"".to_owned(),
+        );
+    }
+    Ok(key)
+}
+
 fn from_file(path: &str) -> Result<String, String> {
     let shown = if may_be_shown(path) {
         path
@@ -68,6 +89,9 @@ fn from_file(path: &str) -> Result<String, String> {
         "the named file"
     };
     let refuse = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound if path.starts_with("~/") => {
+            format!("{shown} does not exist, since ~ is not replaced here; write the whole path")
+        }
         io::ErrorKind::NotFound => format!(
             "{shown} does not exist; write the key to it, or name another file (relative to the working directory)"
         ),

@@ -337,8 +337,8 @@ fn rules_between_settings_hold_at_their_edges() {
         ("settle: \"auto\"", true),
         ("window: 7d", true),
         ("window: 7d1ms", false),
-        ("interval: 1s", true),
-        ("interval: 999ms", false),
+        ("interval: 100ms", true),
+        ("interval: 99ms", false),
         ("interval: 1d", true),
         ("settle: 0s\n  window: 5m\n  stale_after: 6m", true),
     ] {

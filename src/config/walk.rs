@@ -3,7 +3,7 @@
 use config::{Value, ValueKind};
 
 use super::file::kind_of;
-use super::keys::{children, default_of, home_of, nearest};
+use super::keys::{children, default_of, home_of, nearest, synonym};
 use super::parse::Given;
 use super::problems::Problem;
 
@@ -106,7 +106,8 @@ impl<'a> Walk<'a> {
             .collect();
         unknown.sort();
         for key in unknown {
-            let remedy = if let Some(meant) = nearest(key, known.iter().copied()) {
+            let meant = nearest(key, known.iter().copied()).or_else(|| synonym(key, &known));
+            let remedy = if let Some(meant) = meant {
                 format!("did you mean {meant}?")
             } else if let Some(home) = home_of(key) {
                 format!("it belongs under {home}: check the indentation")
@@ -114,6 +115,8 @@ impl<'a> Walk<'a> {
                 key.split_once('.').filter(|(section, _)| known.contains(section))
             {
                 format!("write it as a section: {rest}: on a line of its own, indented, below {section}:")
+            } else if key.contains('.') && known.contains(&"endpoints") {
+                format!("write \"name: {key}\", and endpoints: below it at the same indentation")
             } else {
                 format!("remove it, or write one of {}", known.join(", "))
             };

@@ -1,8 +1,8 @@
 //! From a snapshot to the text that Prometheus scrapes.
 //!
-//! `families` names every domain metric, `encode` knows the two formats, `domains` and `windows`
-//! join them; `self_metrics` keeps the exporter's own numbers; `gzip`, `cache` and `page` make the
-//! bytes that go out.
+//! `families` names every domain metric and `window_families` those of true time; `encode` knows the
+//! two formats, `domains` and `windows` join them; `self_metrics` keeps the exporter's own numbers;
+//! `gzip`, `cache` and `page` make the bytes that go out.
 
 mod cache;
 pub mod domains;
@@ -12,6 +12,7 @@ mod format;
 mod gzip;
 pub mod page;
 pub mod self_metrics;
+pub mod window_families;
 mod windows;
 
 pub use cache::PageError;
@@ -19,4 +20,5 @@ pub use domains::render_domains;
 pub use format::Format;
 pub use page::{Exposition, Page, WindowsPage};
 pub use self_metrics::{BuildInfo, SelfMetrics, SelfMetricsError};
+pub use window_families::{WINDOW_FAMILIES, WindowFamily};
 pub use windows::WindowsText;

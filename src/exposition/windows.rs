@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use crate::exposition::Format;
 use crate::exposition::domains::next_step;
 use crate::exposition::encode::{Kind, Number, header};
-use crate::exposition::families::{Source, WINDOW_FAMILIES};
-use crate::model::{Entry, Field, Snapshot, WindowRange};
+use crate::exposition::window_families::{WINDOW_FAMILIES, WindowFamily};
+use crate::model::{Entry, Snapshot, WindowRange};
 
 /// A piece ends with the first domain that makes it this long, in bytes.
 const PIECE: usize = 64 * 1024;
@@ -67,13 +67,9 @@ impl WindowsText {
         let start = out.len();
         let snapshot = Arc::clone(&self.snapshot);
         while let Some(family) = WINDOW_FAMILIES.get(self.family) {
-            let Source::Field(field) = family.source else {
-                self.family += 1;
-                continue;
-            };
             while let Some(entry) = snapshot.entries.get(self.entry) {
                 self.entry += 1;
-                self.series(family.name, family.help, field, entry, out);
+                self.series(family, entry, out);
                 if out.len() - start >= PIECE {
                     return true;
                 }
@@ -88,7 +84,8 @@ impl WindowsText {
     }
 
     /// The samples of one domain, oldest first; those of a family that has any follow its header.
-    fn series(&mut self, name: &str, help: &str, field: Field, entry: &Entry, out: &mut Vec<u8>) {
+    fn series(&mut self, family: &WindowFamily, entry: &Entry, out: &mut Vec<u8>) {
+        let WindowFamily { name, field, help } = *family;
         let Some(track) = entry.track(field.endpoint()) else {
             return;
         };

@@ -64,7 +64,8 @@ impl Domain {
         if let Some((_, rest)) = text.split_once("://") {
             return Err(DomainError::Scheme(host_part(rest)));
         }
-        if text.contains(',') {
+        // The full-width comma and its kin are what a Chinese keyboard gives.
+        if text.contains([',', ';', '，', '、', '；']) {
             return Err(DomainError::Several);
         }
         if text.contains('/') {
@@ -181,6 +182,8 @@ mod tests {
             ("www.a.com/x", DomainError::Path("www.a.com".into())),
             ("www.a.com:443", DomainError::Port("www.a.com".into())),
             ("a.com,b.com", DomainError::Several),
+            ("a.com，b.com", DomainError::Several),
+            ("a.com;b.com", DomainError::Several),
             ("*.a.com", DomainError::Wildcard),
             ("www.a.com.", DomainError::TrailingDot),
             ("中文.com", DomainError::NotAscii),

@@ -61,7 +61,7 @@ impl Window {
 }
 
 /// The windows asked for in one call: both ends are part of it, as the provider counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct WindowRange {
     /// The oldest window.
     pub first: Window,

@@ -28,7 +28,8 @@ use crate::store::{Report, Store};
 
 pub use lane::Lane;
 pub use progress::{Progress, ProgressView};
-use read::{Job, Outcome};
+use read::{Job, Search};
+pub use read::{Outcome, read_range};
 
 /// An isolated domain is asked alone no more often than this.
 const PROBE_EVERY: Duration = Duration::from_secs(600);
@@ -90,6 +91,7 @@ pub async fn run<U: Upstream>(
     let mut poller = Poller::new(endpoint, assignment, surroundings, progress);
     loop {
         poller.start_due();
+        poller.note_next_due();
         let wake = poller.wake_at();
         tokio::select! {
             () = cancelled.cancelled() => return,
@@ -124,9 +126,12 @@ type UnitId = u64;
 /// What is polled at once.
 #[derive(Debug)]
 enum Unit {
-    /// Domains that are asked for together; isolated ones keep their place but are left out.
+    /// Domains that are asked for together; isolated ones keep their place but are left out, unless
+    /// all of them are isolated: then all of them are asked for in one call, as seldom as a probe or,
+    /// while every domain of the account is isolated, in its place: the provider may be wrong and not
+    /// the domains, and then they are back as soon as it works.
     Batch(Vec<Domain>),
-    /// An isolated domain, asked alone.
+    /// An isolated domain, asked alone; one that is a batch of its own needs none.
     Probe(Domain),
 }
 
@@ -184,14 +189,20 @@ impl<U: Upstream> Poller<U> {
     }
 
     fn reassign(&mut self, assignment: Arc<Assignment<U>>) {
-        self.batch = assignment.batch;
-        if self.schedule.interval() != assignment.interval {
-            self.schedule = Schedule::new(assignment.interval);
+        let before = std::mem::replace(&mut self.assignment, assignment);
+        let other_source = before.source != self.assignment.source;
+        if other_source || before.batch != self.assignment.batch {
+            self.batch = self.assignment.batch;
         }
-        if self.assignment.source != assignment.source {
+        if other_source {
+            // Nothing is known of the domains any more.
             self.isolated.clear();
+            let now = self.elapsed();
+            let waiting: Vec<_> = self.schedule.drain().collect();
+            for (id, _) in waiting {
+                self.schedule.push(id, now);
+            }
         }
-        self.assignment = assignment;
         self.arrange();
         self.note_first_round();
     }
@@ -201,6 +212,10 @@ impl<U: Upstream> Poller<U> {
     fn arrange(&mut self) {
         let now = self.elapsed();
         let due: HashMap<_, _> = self.schedule.drain().collect();
+        let other_interval = self.schedule.interval() != self.assignment.interval;
+        if other_interval {
+            self.schedule = Schedule::new(self.assignment.interval);
+        }
         let mut batches_before = HashMap::new();
         let mut probes_before = HashMap::new();
         for (id, unit) in self.units.drain() {
@@ -209,7 +224,12 @@ impl<U: Upstream> Poller<U> {
                 Unit::Probe(domain) => probes_before.insert(domain, id),
             };
         }
-        let known: HashSet<Domain> = batches_before.keys().flatten().cloned().collect();
+        let known: HashSet<Domain> = batches_before
+            .iter()
+            .filter(|(_, id)| !self.first_round.contains(*id))
+            .flat_map(|(domains, _)| domains.iter().cloned())
+            .collect();
+        let in_first_round = !self.first_round.is_empty();
         for domains in batches(&self.assignment.domains, self.batch) {
             let kept = batches_before.remove(&domains);
             let is_new = domains.iter().any(|domain| !known.contains(domain));
@@ -218,8 +238,15 @@ impl<U: Upstream> Poller<U> {
             match kept.map(|id| due.get(&id)) {
                 // Under way: it comes back by itself.
                 Some(None) => {}
-                Some(Some(due)) => self.schedule.push(id, (*due).min(place)),
-                None => self.schedule.push(id, if is_new { now } else { place }),
+                Some(Some(due)) if other_interval => self.schedule.push(id, (*due).min(place)),
+                Some(Some(due)) => self.schedule.push(id, *due),
+                None if is_new => {
+                    self.schedule.push(id, now);
+                    if in_first_round {
+                        self.first_round.insert(id);
+                    }
+                }
+                None => self.schedule.push(id, place),
             }
             self.units.insert(id, Unit::Batch(domains));
         }
@@ -233,7 +260,45 @@ impl<U: Upstream> Poller<U> {
                 self.units.insert(id, Unit::Probe(domain));
             }
         }
+        self.probe_isolated();
         self.first_round.retain(|id| self.units.contains_key(id));
+        self.progress.retain(|id| self.units.contains_key(&id));
+    }
+
+    /// Makes a probe for every isolated domain that has none, unless it is a batch of its own.
+    fn probe_isolated(&mut self) {
+        let probed: HashSet<&Domain> = self
+            .units
+            .values()
+            .filter_map(|unit| match unit {
+                Unit::Probe(domain) => Some(domain),
+                Unit::Batch(_) => None,
+            })
+            .collect();
+        let unprobed: Vec<Domain> = self
+            .units
+            .values()
+            .filter_map(|unit| match unit {
+                Unit::Batch(domains) if domains.len() > 1 => Some(domains),
+                _ => None,
+            })
+            .flatten()
+            .filter(|domain| self.isolated.contains(*domain) && !probed.contains(*domain))
+            .cloned()
+            .collect();
+        for domain in unprobed {
+            let id = self.new_id();
+            self.units.insert(id, Unit::Probe(domain));
+            self.schedule.push(id, self.next_probe(self.elapsed()));
+        }
+    }
+
+    fn all_isolated(&self) -> bool {
+        self.isolated.len() == self.assignment.domains.len()
+    }
+
+    fn next_probe(&self, after: Duration) -> Duration {
+        after + PROBE_EVERY.max(self.assignment.interval)
     }
 
     /// Starts every unit that is due, as far as the account may have reads under way.
@@ -242,35 +307,48 @@ impl<U: Upstream> Poller<U> {
             let Some((id, due)) = self.schedule.pop_due(self.elapsed()) else {
                 return;
             };
-            let domains = match self.units.get(&id) {
-                Some(Unit::Batch(domains)) => domains
-                    .iter()
-                    .filter(|domain| !self.isolated.contains(*domain))
-                    .cloned()
-                    .collect(),
-                Some(Unit::Probe(domain)) => vec![domain.clone()],
-                None => continue,
-            };
-            self.start(id, due, domains);
+            match self.units.get(&id) {
+                Some(Unit::Batch(domains)) => {
+                    let (isolated, others): (Vec<Domain>, Vec<Domain>) = domains
+                        .iter()
+                        .cloned()
+                        .partition(|domain| self.isolated.contains(domain));
+                    if others.is_empty() {
+                        self.start(id, due, isolated, Search::Whole);
+                    } else {
+                        self.start(id, due, others, Search::Divide);
+                    }
+                }
+                Some(Unit::Probe(domain)) if self.isolated.contains(domain) => {
+                    let domain = domain.clone();
+                    self.start(id, due, vec![domain], Search::Divide);
+                }
+                // It was readmitted since.
+                Some(Unit::Probe(_)) => self.remove(id),
+                None => {}
+            }
         }
     }
 
-    fn start(&mut self, unit: UnitId, due: Duration, domains: Vec<Domain>) {
+    fn remove(&mut self, id: UnitId) {
+        self.units.remove(&id);
+        self.progress.retain(|other| other != id);
+    }
+
+    fn start(&mut self, unit: UnitId, due: Duration, domains: Vec<Domain>, search: Search) {
         let job = Job {
             endpoint: self.endpoint,
             assignment: Arc::clone(&self.assignment),
             observer: Arc::clone(&self.surroundings.observer),
             clock: self.surroundings.clock.clone(),
             round: due.as_secs() / self.assignment.interval.as_secs().max(1),
+            search,
+            range: None,
         };
         self.under_way.spawn(async move {
             let started = Instant::now();
             let source = job.assignment.source;
-            let outcome = if domains.is_empty() {
-                Outcome::default()
-            } else {
-                job.read(domains).await
-            };
+            let outcome = job.read(domains).await;
             Finished {
                 unit,
                 due,
@@ -290,10 +368,9 @@ impl<U: Upstream> Poller<U> {
             outcome,
         } = finished;
         let observer = Arc::clone(&self.surroundings.observer);
-        if !outcome.readings.is_empty() {
-            observer.poll_finished(self.endpoint, started.elapsed());
-        }
-        if source == self.assignment.source {
+        observer.poll_finished(self.endpoint, started.elapsed());
+        let of_this_source = source == self.assignment.source;
+        if of_this_source {
             self.report(&outcome.readings);
             self.progress.ended(unit, &outcome, self.surroundings.clock.now());
             self.rearrange_after(&outcome);
@@ -307,17 +384,22 @@ impl<U: Upstream> Poller<U> {
             .not_before
             .map_or(now, |instant| now.max(self.since_origin(instant)));
         match self.units.get(&unit) {
+            // What came in is of no use: the new source is asked for the first time.
+            Some(Unit::Batch(_)) if !of_this_source => self.schedule.push(unit, now),
+            // Others are answered for, so it is not the provider that is wrong: ask seldom.
+            Some(Unit::Batch(domains))
+                if domains.iter().all(|domain| self.isolated.contains(domain)) && !self.all_isolated() =>
+            {
+                self.schedule.push(unit, self.next_probe(after));
+            }
             Some(Unit::Batch(domains)) => {
                 let place = self.schedule.next_place(hash_of(domains), after);
                 self.schedule.push(unit, place);
             }
             Some(Unit::Probe(domain)) if self.isolated.contains(domain) => {
-                self.schedule
-                    .push(unit, after + PROBE_EVERY.max(self.assignment.interval));
+                self.schedule.push(unit, self.next_probe(after));
             }
-            Some(Unit::Probe(_)) => {
-                self.units.remove(&unit);
-            }
+            Some(Unit::Probe(_)) => self.remove(unit),
             None => {}
         }
         if self.first_round.remove(&unit) {
@@ -334,16 +416,13 @@ impl<U: Upstream> Poller<U> {
             let sinks = outcome.offenders.contains(domain);
             if sinks && self.assignment.domains.contains(domain) && self.isolated.insert(domain.clone()) {
                 tracing::warn!(%account, %endpoint, %domain, reason = %Reason::ForeignDomain,
-                    "the provider refuses this domain; it is asked alone from now on, every 10 minutes: \
-                     remove it, or this endpoint of it, from the configuration");
-                let id = self.new_id();
-                let probe_at = self.elapsed() + PROBE_EVERY.max(self.assignment.interval);
-                self.units.insert(id, Unit::Probe(domain.clone()));
-                self.schedule.push(id, probe_at);
+                    "the provider refuses this domain; the others are read without it from now on, and it \
+                     is tried again: remove it, or this endpoint of it, from the configuration");
             } else if result.is_ok() && self.isolated.remove(domain) {
                 tracing::info!(%account, %endpoint, %domain, "the provider answers for this domain again");
             }
         }
+        self.probe_isolated();
         if let Some(limit) = outcome.fewer.filter(|limit| *limit < self.batch) {
             tracing::warn!(%account, %endpoint, batch = limit,
                 "the provider takes fewer domains in one call than configured; set the account's batch size");
@@ -369,6 +448,11 @@ impl<U: Upstream> Poller<U> {
         if self.first_round.is_empty() {
             self.progress.first_round_done();
         }
+    }
+
+    fn note_next_due(&self) {
+        let due = self.schedule.next_due();
+        self.progress.next_due(due.map(|due| self.origin + due));
     }
 
     /// When to look again; a full account wakes when a read ends.

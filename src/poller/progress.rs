@@ -42,6 +42,10 @@ pub struct ProgressView {
     pub last_failure: Option<(DateTime<Utc>, Failure)>,
     /// How many batches failed in their last poll.
     pub failing: usize,
+    /// How many polls failed since the start, in the order of [`Reason::ALL`].
+    pub failures: [u64; Reason::ALL.len()],
+    /// When the next poll is due; `None` while all of them are under way.
+    pub next_due: Option<Instant>,
 }
 
 impl Progress {
@@ -84,6 +88,10 @@ impl Progress {
         }
     }
 
+    pub(super) fn next_due(&self, due: Option<Instant>) {
+        self.lock().view.next_due = due;
+    }
+
     pub(super) fn ended(&self, unit: UnitId, outcome: &Outcome, now: DateTime<Utc>) {
         let mut state = self.lock();
         if outcome.readings.iter().any(|(_, result)| result.is_ok()) {
@@ -91,6 +99,9 @@ impl Progress {
         }
         if let Some(failure) = &outcome.failure {
             state.failing.insert(unit);
+            if let Some(count) = state.view.failures.get_mut(place_of(failure.reason)) {
+                *count += 1;
+            }
             self.log(&mut state, failure);
             state.view.last_failure = Some((now, failure.clone()));
         } else if state.failing.remove(&unit) && state.failing.is_empty() {
@@ -99,11 +110,13 @@ impl Progress {
         }
     }
 
+    /// Forgets the units that are polled no more.
+    pub(super) fn retain(&self, stays: impl Fn(UnitId) -> bool) {
+        self.lock().failing.retain(|unit| stays(*unit));
+    }
+
     fn log(&self, state: &mut State, failure: &Failure) {
-        let place = Reason::ALL
-            .iter()
-            .position(|reason| *reason == failure.reason)
-            .unwrap_or_default();
+        let place = place_of(failure.reason);
         let (Some(logged), Some(unlogged)) = (state.logged.get_mut(place), state.unlogged.get_mut(place))
         else {
             return;
@@ -121,4 +134,12 @@ impl Progress {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The place of a reason in [`Reason::ALL`].
+fn place_of(reason: Reason) -> usize {
+    Reason::ALL
+        .iter()
+        .position(|other| *other == reason)
+        .unwrap_or_default()
 }

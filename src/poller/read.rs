@@ -10,17 +10,18 @@ use crate::model::{Answer, DateShift, Disposition, Domain, Endpoint, Failure, Re
 use crate::observer::Observer;
 use crate::plan::RetryPolicy;
 
-/// How a poll ended.
-#[derive(Default)]
-pub(super) struct Outcome {
+/// How the reading of a batch ended.
+#[derive(Debug, Default)]
+pub struct Outcome {
     /// For every domain of the batch, its readings or why there are none.
-    pub(super) readings: Vec<(Domain, Result<Vec<Reading>, Reason>)>,
+    pub readings: Vec<(Domain, Result<Vec<Reading>, Reason>)>,
     /// Domains that the provider refused when asked alone.
-    pub(super) offenders: Vec<Domain>,
-    /// A batch size that the provider did take, after it called a longer list too long.
+    pub offenders: Vec<Domain>,
+    /// A batch size that the provider did take, after it called a longer list too long; `None` too
+    /// if it refused a single domain in the same words, which has nothing to do with size.
     pub(super) fewer: Option<usize>,
     /// The last failure of a call whose domains got no readings.
-    pub(super) failure: Option<Failure>,
+    pub failure: Option<Failure>,
     /// The provider asked not to be asked before this.
     pub(super) not_before: Option<Instant>,
 }
@@ -48,6 +49,43 @@ pub(super) struct Job<U> {
     pub(super) clock: Clock,
     /// The number of the round, which makes the jitter of its retries its own.
     pub(super) round: u64,
+    /// Whether a call that a domain sinks is divided.
+    pub(super) search: Search,
+    /// The windows to ask for; without it those of the assignment's window, up to the time of each call.
+    pub(super) range: Option<WindowRange>,
+}
+
+/// What is done about a call that a domain sinks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Search {
+    /// It is divided until the domain stands alone.
+    Divide,
+    /// Nothing: every domain of it is isolated already, and it is made only to see whether the
+    /// provider has changed its mind about all of them.
+    Whole,
+}
+
+/// Reads some of an assignment's domains once, for past windows, outside of any schedule: within the
+/// account's limits, with the same retries and the same search for a domain that sinks the call. All of
+/// it ends, or is not begun again, within the assignment's interval.
+pub async fn read_range<U: Upstream>(
+    endpoint: Endpoint,
+    assignment: Arc<Assignment<U>>,
+    domains: Vec<Domain>,
+    range: WindowRange,
+    observer: Arc<dyn Observer>,
+    clock: Clock,
+) -> Outcome {
+    let job = Job {
+        endpoint,
+        assignment,
+        observer,
+        clock,
+        round: u64::try_from(range.first.end_seconds()).unwrap_or(0),
+        search: Search::Divide,
+        range: Some(range),
+    };
+    job.read(domains).await
 }
 
 impl<U: Upstream> Job<U> {
@@ -56,21 +94,22 @@ impl<U: Upstream> Job<U> {
     pub(super) async fn read(&self, domains: Vec<Domain>) -> Outcome {
         let deadline = Instant::now() + self.assignment.interval;
         let mut outcome = Outcome::default();
+        let mut too_long = false;
+        let mut taken = 0;
         let mut pieces = vec![domains];
         while let Some(mut piece) = pieces.pop() {
             match self.read_piece(&piece, deadline).await {
                 Ok(answer) => {
-                    outcome.fewer = outcome.fewer.map(|limit| limit.max(piece.len()));
+                    taken = taken.max(piece.len());
                     outcome
                         .readings
                         .extend(piece.into_iter().zip(answer.readings.into_iter().map(Ok)));
                 }
                 Err(failure) => {
                     let divides = matches!(failure.disposition, Disposition::Isolate | Disposition::Halve);
+                    let divides = divides && self.search == Search::Divide;
                     if divides && piece.len() > 1 && Instant::now() < deadline {
-                        if failure.disposition == Disposition::Halve {
-                            outcome.fewer = outcome.fewer.or(Some(1));
-                        }
+                        too_long |= failure.disposition == Disposition::Halve;
                         let half = piece.split_off(piece.len().div_ceil(2));
                         pieces.extend([half, piece]);
                     } else {
@@ -79,6 +118,7 @@ impl<U: Upstream> Job<U> {
                 }
             }
         }
+        outcome.fewer = (too_long && taken > 0 && outcome.offenders.is_empty()).then_some(taken);
         outcome
     }
 
@@ -97,7 +137,9 @@ impl<U: Upstream> Job<U> {
         lane.earn_retry();
         loop {
             let permit = lane.admit().await;
-            let range = WindowRange::last(*window, self.clock.now());
+            let range = self
+                .range
+                .unwrap_or_else(|| WindowRange::last(*window, self.clock.now()));
             let result = upstream.read(self.endpoint, domains, range, shift).await;
             drop(permit);
             let failure = match result {

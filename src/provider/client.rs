@@ -9,7 +9,8 @@ use reqwest::{StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
-use super::decode::{Asked, DecodeError, decode};
+use super::decode::{DecodeError, decode};
+use super::rows::Asked;
 use super::{request, signature, status};
 use crate::clock::Clock;
 use crate::config::{Account, Api};
@@ -30,7 +31,9 @@ const POOL_IDLE: Duration = Duration::from_secs(55);
 
 /// The HTTP client cannot be made.
 #[derive(Debug, thiserror::Error)]
-#[error("the HTTP client cannot be set up; check the CA certificates of this machine")]
+#[error(
+    "TLS cannot be set up: install CA certificates (Debian: ca-certificates) or name a file of them in SSL_CERT_FILE"
+)]
 pub struct ClientError(#[source] reqwest::Error);
 
 /// Connections to the provider, shared by the clients of all accounts.
@@ -71,6 +74,12 @@ impl Connections {
         // A proxy of the environment is for the world outside, not for a provider on this machine.
         let builder = if is_loopback(&api.base_url) {
             builder.no_proxy()
+        } else {
+            builder
+        };
+        // Without TLS no certificates are needed, so a machine without any (a bare container) will do.
+        let builder = if api.base_url.scheme() == "http" {
+            builder.tls_certs_only([])
         } else {
             builder
         };

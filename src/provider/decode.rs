@@ -7,28 +7,15 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use chrono::FixedOffset;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::wire::{Quantity, Text, integer, label, unquoted};
+use super::items::Items;
+use super::mend::with_bare_words_quoted;
+use super::rows::{Asked, Rows};
+use super::wire::{Text, integer, unquoted};
 use super::{bandwidth_flow, origin_ratio};
-use crate::model::{
-    Answer, Domain, Endpoint, Field, Reading, Reject, Rejects, Units, Values, Window, WindowRange,
-};
-
-/// What was asked for; a reply is read against it.
-#[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
-    /// The domains of the call, in its order.
-    pub domains: &'a [Domain],
-    /// The windows of the call.
-    pub range: WindowRange,
-    /// The provider's zone, of labels that are local times.
-    pub zone: FixedOffset,
-    /// What the provider's "M" means.
-    pub units: Units,
-}
+use crate::model::{Answer, Endpoint};
 
 /// Why a reply gives no readings at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -153,289 +140,14 @@ impl<'de> Visitor<'de> for &mut Envelope<'_, 'de> {
     }
 }
 
-/// What handles the objects of a list; everything else in the list is refused as a shape.
-pub(super) trait Item<'de> {
-    /// Reads one object.
-    fn object<A: MapAccess<'de>>(&mut self, map: A) -> Result<(), A::Error>;
-    /// Counts a part that is no object.
-    fn reject(&mut self, kind: Reject);
-}
-
-/// A value that should be an object or, where `list` is set, a list of objects (`null`, `{}` and
-/// `[]` are empty lists). A list inside a list is refused, so the depth of a reply does not matter.
-pub(super) struct Items<'i, I> {
-    item: &'i mut I,
-    list: bool,
-}
-
-impl<'i, I> Items<'i, I> {
-    /// A list of objects, or a single object in its place.
-    pub(super) const fn list(item: &'i mut I) -> Self {
-        Self { item, list: true }
-    }
-
-    /// One object.
-    pub(super) const fn one(item: &'i mut I) -> Self {
-        Self { item, list: false }
-    }
-}
-
-impl<'de, I: Item<'de>> DeserializeSeed<'de> for Items<'_, I> {
-    type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de, I: Item<'de>> Visitor<'de> for Items<'_, I> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        if self.list {
-            while seq.next_element_seed(Items::one(&mut *self.item))?.is_some() {}
-        } else {
-            self.item.reject(Reject::Shape);
-            while seq.next_element::<IgnoredAny>()?.is_some() {}
-        }
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        self.item.object(map)
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        if !self.list {
-            self.item.reject(Reject::Shape);
-        }
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        self.item.reject(Reject::Shape);
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        self.item.reject(Reject::Shape);
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        self.item.reject(Reject::Shape);
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        self.item.reject(Reject::Shape);
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        self.item.reject(Reject::Shape);
-        Ok(())
-    }
-}
-
-/// The readings of a reply as they come in: unsorted, repeated, of any domain.
-pub(super) struct Rows<'a> {
-    asked: Asked<'a>,
-    readings: Vec<Vec<Reading>>,
-    rejects: Rejects,
-    /// Where the next domain is looked for first: replies keep the order of the call.
-    hint: usize,
-}
-
-impl<'a> Rows<'a> {
-    fn new(asked: &Asked<'a>) -> Self {
-        Self {
-            asked: *asked,
-            readings: vec![Vec::new(); asked.domains.len()],
-            rejects: Rejects::default(),
-            hint: 0,
-        }
-    }
-
-    pub(super) fn reject(&mut self, kind: Reject) {
-        self.rejects.add(kind);
-    }
-
-    /// The place in the call of a domain that the reply names; one that was not asked for is
-    /// counted and gives `None`.
-    pub(super) fn domain(&mut self, name: &str) -> Option<usize> {
-        let domains = self.asked.domains;
-        let found = (self.hint..domains.len())
-            .chain(0..self.hint.min(domains.len()))
-            .find(|place| domains.get(*place).is_some_and(|domain| domain.matches(name)));
-        match found {
-            Some(place) => self.hint = place + 1,
-            None => self.reject(Reject::UnknownDomain),
-        }
-        found
-    }
-
-    /// The window that a local-time label names, if it was asked for; others are counted.
-    pub(super) fn window_of_label(&mut self, text: &str) -> Option<Window> {
-        let time = label(text, self.asked.zone);
-        self.window(time)
-    }
-
-    /// The same for an epoch, or a label in its place.
-    pub(super) fn window_of_epoch(&mut self, raw: &RawValue) -> Option<Window> {
-        let time = integer(raw).or_else(|| label(unquoted(raw.get()), self.asked.zone));
-        self.window(time)
-    }
-
-    fn window(&mut self, unix_seconds: Option<i64>) -> Option<Window> {
-        let Some(window) = unix_seconds.and_then(Window::ending_at) else {
-            self.reject(Reject::Time);
-            return None;
-        };
-        if !self.asked.range.contains(window) {
-            self.reject(Reject::OutOfRange);
-            return None;
-        }
-        Some(window)
-    }
-
-    /// Takes over the values of a domain for a window; none at all is counted as a shape.
-    pub(super) fn push(&mut self, place: usize, window: Window, values: Values) {
-        if values.is_empty() {
-            self.reject(Reject::Shape);
-        } else if let Some(rows) = self.readings.get_mut(place) {
-            reserve(rows, self.asked.range);
-            rows.push(Reading { window, values });
-        }
-    }
-
-    /// Adds a reading to rows whose domain is not known yet.
-    pub(super) fn collect(&self, rows: &mut Vec<Reading>, reading: Reading) {
-        reserve(rows, self.asked.range);
-        rows.push(reading);
-    }
-
-    /// Takes over the rows of a domain.
-    pub(super) fn extend(&mut self, place: usize, readings: Vec<Reading>) {
-        if let Some(rows) = self.readings.get_mut(place) {
-            if rows.is_empty() {
-                *rows = readings;
-            } else {
-                rows.extend(readings);
-            }
-        }
-    }
-
-    /// Sets a field from its place in the reply, converted by `convert`.
-    pub(super) fn set(
-        &mut self,
-        values: &mut Values,
-        field: Field,
-        raw: &RawValue,
-        convert: impl Fn(Units, f64) -> f64,
-    ) {
-        match Quantity::parse(raw) {
-            Quantity::Given(value) => values.set(field, convert(self.asked.units, value)),
-            Quantity::NotGiven => {}
-            Quantity::Unusable => self.reject(Reject::Value),
-        }
-    }
-
-    fn finish(mut self) -> Answer {
-        for rows in &mut self.readings {
-            if !rows.is_sorted_by(|a, b| a.window < b.window) {
-                rows.sort_by_key(|reading| reading.window);
-                let rejects = &mut self.rejects;
-                rows.dedup_by(|later, kept| {
-                    later.window == kept.window && {
-                        if combine(&mut kept.values, later.values) {
-                            rejects.add(Reject::Contradiction);
-                        }
-                        true
-                    }
-                });
-            }
-        }
-        Answer {
-            readings: self.readings,
-            rejects: self.rejects,
-        }
-    }
-}
-
-/// Makes room for every window of the call at once: the one allocation of a domain's readings.
-fn reserve(rows: &mut Vec<Reading>, range: WindowRange) {
-    if rows.is_empty() {
-        rows.reserve_exact(range.count());
-    }
-}
-
-/// Takes over the fields of a later row of the same window; says whether one of them contradicts.
-fn combine(kept: &mut Values, later: Values) -> bool {
-    let mut contradicts = false;
-    for field in Field::ALL {
-        if let Some(value) = later.get(field) {
-            contradicts |= kept
-                .get(field)
-                .is_some_and(|old| old.to_bits() != value.to_bits());
-            kept.set(field, value);
-        }
-    }
-    contradicts
-}
-
-/// The text with every bare word that is no JSON (`NaN`, `-`, `None`, `Infinity`, `+5`) put in
-/// quotes, so that it spoils its own field and nothing else; `None` if there is no such word.
-fn with_bare_words_quoted(text: &str) -> Option<String> {
-    let mut out = String::with_capacity(text.len() + 64);
-    let mut quoted_any = false;
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let end = match first {
-            '"' => end_of_string(rest),
-            '{' | '}' | '[' | ']' | ':' | ',' => 1,
-            _ if first.is_ascii_whitespace() => 1,
-            _ => rest
-                .find(|c: char| {
-                    matches!(c, '{' | '}' | '[' | ']' | ':' | ',' | '"') || c.is_ascii_whitespace()
-                })
-                .unwrap_or(rest.len()),
-        };
-        let (token, tail) = rest.split_at(end);
-        let bare = !token.starts_with(['"', '{', '}', '[', ']', ':', ',']) && !token.trim_ascii().is_empty();
-        if bare && serde_json::from_str::<&RawValue>(token).is_err() && !token.contains('\\') {
-            quoted_any = true;
-            out.extend(["\"", token, "\""]);
-        } else {
-            out.push_str(token);
-        }
-        rest = tail;
-    }
-    quoted_any.then_some(out)
-}
-
-/// The length of the string that `text` starts with, its quotes included.
-fn end_of_string(text: &str) -> usize {
-    let mut escaped = false;
-    text.bytes()
-        .enumerate()
-        .skip(1)
-        .find(|(_, byte)| {
-            let ends = *byte == b'"' && !escaped;
-            escaped = *byte == b'\\' && !escaped;
-            ends
-        })
-        .map_or(text.len(), |(place, _)| place + 1)
-}
-
 #[cfg(test)]
 pub(super) mod fixtures {
     //! What the tests of both endpoints ask for.
 
+    use chrono::FixedOffset;
+
     use super::*;
+    use crate::model::{Domain, Units, Window, WindowRange};
 
     pub(in crate::provider) fn window(end: &str) -> Window {
         Window::ending_at(end.parse::<chrono::DateTime<chrono::Utc>>().unwrap().timestamp()).unwrap()
@@ -555,19 +267,6 @@ mod tests {
         body.extend(br#"","data":[{"2018-06-02 17:15":{"a.com":{"bandwidth":8}}}]}"#);
         let [flow, _] = decode_both(&body);
         assert_eq!(flow.unwrap().readings[0].len(), 1);
-    }
-
-    #[test]
-    fn bare_words_are_quoted_outside_strings_only() {
-        for (text, quoted) in [
-            (
-                r#"{"a":NaN,"b NaN \" NaN":-Infinity , "c":[-]}"#,
-                Some(r#"{"a":"NaN","b NaN \" NaN":"-Infinity" , "c":["-"]}"#),
-            ),
-            (r#"{"a":1e5,"b":null,"c":true,"d":-1.5}"#, None),
-        ] {
-            assert_eq!(with_bare_words_quoted(text).as_deref(), quoted);
-        }
     }
 
     proptest! {

@@ -7,11 +7,16 @@
 mod bandwidth_flow;
 mod client;
 mod decode;
+mod items;
+mod mend;
 mod origin_ratio;
 mod request;
+mod rows;
 mod signature;
 mod status;
 mod wire;
 
 pub use client::{Client, ClientError, Connections};
-pub use decode::{Asked, DecodeError, decode};
+pub use decode::{DecodeError, decode};
+pub use request::most_windows;
+pub use rows::Asked;

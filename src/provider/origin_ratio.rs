@@ -4,7 +4,8 @@
 use serde::de::{IgnoredAny, MapAccess};
 use serde_json::value::RawValue;
 
-use super::decode::{Item, Items, Rows};
+use super::items::{Item, Items};
+use super::rows::Rows;
 use super::wire::Text;
 use crate::model::{Field, Reading, Reject, Units, Values};
 

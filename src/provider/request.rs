@@ -15,6 +15,18 @@ pub(super) const fn path(endpoint: Endpoint) -> &'static str {
     }
 }
 
+/// The most windows that one call may span: 30 days at `bandwidth_flow` (its newer pages), 7 days at
+/// `origin_ratio` (section 2).
+#[must_use]
+pub const fn most_windows(endpoint: Endpoint) -> u32 {
+    /// 24 h of 12 windows each.
+    const DAY: u32 = 288;
+    match endpoint {
+        Endpoint::BandwidthFlow => 30 * DAY,
+        Endpoint::OriginRatio => 7 * DAY,
+    }
+}
+
 #[derive(Serialize)]
 struct Body<'a> {
     username: &'a str,

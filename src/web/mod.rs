@@ -1,7 +1,7 @@
 //! The exporter's HTTP side: listening sockets, a server that a client cannot tie up, its routes,
 //! and the web configuration file with TLS and passwords.
 //!
-//! Reading order: `routes` (what is served), `negotiate` (in which form), `server` and `connection`
+//! Reading order: `routes` (what is served), `status` (the page for people), `negotiate` (in which form), `server` and `connection`
 //! (to how many, how long), `web_config`, `web_file`, `tls`, `auth` and `guard` (to whom).
 
 mod address;
@@ -9,7 +9,6 @@ mod auth;
 mod body;
 mod connection;
 mod guard;
-mod landing;
 mod limits;
 pub mod listener;
 pub mod negotiate;
@@ -17,6 +16,7 @@ mod registry;
 mod routes;
 mod san;
 mod server;
+mod status;
 mod tls;
 mod web_config;
 mod web_file;
@@ -24,9 +24,9 @@ mod web_file;
 pub use address::{AddressError, ListenAddress};
 pub use body::{Body, BodyError};
 pub use guard::Guard;
-pub use landing::{AccountStatus, EndpointStatus, Status};
 pub use limits::Limits;
 pub use routes::{Routes, Site, TelemetryPath};
 pub use server::{Handler, Server};
+pub use status::{EndpointStatus, Status};
 pub use web_config::{WebConfig, WebConfigError};
 pub use web_file::WebFile;

@@ -53,6 +53,14 @@ pub fn coding(headers: &HeaderMap) -> Option<Coding> {
     }
 }
 
+/// The elements of a weighted list, in lower case, each with its weight in thousandths.
+pub(super) fn weighted<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = (String, u16)> + use<'a> {
+    parts(headers, name).map(|part| (part.name, part.quality))
+}
+
 /// The weight of the most specific part that matches, the highest among equals; `None` if none does.
 fn quality(parts: &[Part], specificity: impl Fn(&Part) -> Option<usize>) -> Option<u16> {
     parts

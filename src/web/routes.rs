@@ -5,17 +5,23 @@ use std::str::FromStr;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderValue,
-    VARY, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    HeaderMap, HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS,
 };
+use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::landing::{self, Status};
 use super::negotiate::{self, Coding};
+use super::status::{self, Language, Query, Status};
 use super::{Body, Handler};
 use crate::exposition::{Format, Page, PageError, WindowsPage};
 
 const PLAIN: &str = "text/plain; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json";
+
+/// The pages that the status page has links to, besides the metrics, as far as they exist.
+const LINKED: [&str; 4] = ["/windows", "/api/status", "/-/healthy", "/-/ready"];
 
 /// What the routes need from the application.
 pub trait Site: Send + Sync + 'static {
@@ -38,7 +44,7 @@ pub trait Site: Send + Sync + 'static {
     /// # Errors
     /// One line that says what is waited for.
     fn ready(&self) -> Result<(), String>;
-    /// For the landing page.
+    /// For the status page.
     fn status(&self) -> Status;
     /// Reads the configuration again and applies it.
     ///
@@ -102,8 +108,9 @@ pub struct Routes<S> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route {
     Metrics,
+    Status,
+    StatusJson,
     Windows,
-    Landing,
     Healthy,
     Ready,
     Reload,
@@ -132,9 +139,10 @@ impl<S: Site> Routes<S> {
         Self { site, telemetry_path }
     }
 
-    /// The response to a request, of which the body plays no part. For HEAD it is the response to
+    /// The response to a request for `target` (path and query), of which the body plays no part. For HEAD it is the response to
     /// GET: the server leaves the body out but not its length.
-    pub async fn respond(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<Body> {
+    pub async fn respond(&self, method: &Method, target: &str, headers: &HeaderMap) -> Response<Body> {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let Some(route) = self.route(path) else {
             return plain(StatusCode::NOT_FOUND, "no such page; / has links to all\n");
         };
@@ -146,8 +154,8 @@ impl<S: Site> Routes<S> {
             return response;
         }
         match route {
+            Route::Status | Route::StatusJson => self.status(route, query, headers).await,
             Route::Metrics | Route::Windows => self.exposition(route, headers).await,
-            Route::Landing => self.landing(),
             Route::Healthy => plain(StatusCode::OK, "jdcloud-cdn-exporter is healthy.\n"),
             Route::Ready => match self.site.ready() {
                 Ok(()) => plain(StatusCode::OK, "jdcloud-cdn-exporter is ready.\n"),
@@ -166,8 +174,9 @@ impl<S: Site> Routes<S> {
     fn route(&self, path: &str) -> Option<Route> {
         match path {
             path if path == self.telemetry_path.0 => Some(Route::Metrics),
+            "/" => Some(Route::Status),
+            "/api/status" => Some(Route::StatusJson),
             "/windows" => Some(Route::Windows),
-            "/" => Some(Route::Landing),
             "/-/healthy" => Some(Route::Healthy),
             "/-/ready" => Some(Route::Ready),
             "/-/reload" => Some(Route::Reload),
@@ -196,23 +205,55 @@ impl<S: Site> Routes<S> {
         response
     }
 
-    fn landing(&self) -> Response<Body> {
-        let html = landing::page(&self.site.status(), self.telemetry_path.as_str());
-        let mut response = respond(StatusCode::OK, "text/html; charset=utf-8", Body::from(html));
-        response.headers_mut().insert(
+    async fn status(&self, route: Route, query: &str, headers: &HeaderMap) -> Response<Body> {
+        let query = match Query::parse(query) {
+            Ok(query) => query,
+            Err(problem) => return plain(StatusCode::BAD_REQUEST, format!("{problem}\n")),
+        };
+        let status = self.site.status();
+        let language = query.language.unwrap_or_else(|| Language::negotiate(headers));
+        let links: Vec<String> = LINKED
+            .into_iter()
+            .filter(|path| self.route(path).is_some())
+            .map(str::to_owned)
+            .collect();
+        let telemetry_path = self.telemetry_path.clone();
+        // With many domains this takes a while, in which other requests and the polls go on.
+        let rendered = tokio::task::spawn_blocking(move || {
+            if route == Route::StatusJson {
+                return status::json(&status, &query).map(|json| (JSON, Body::from(json)));
+            }
+            let mut pages = vec![telemetry_path.as_str()];
+            pages.extend(links.iter().map(String::as_str));
+            let html = status::html(&status, &query, language, &pages);
+            Ok((HTML, Body::from(html)))
+        });
+        let Ok(Ok((content_type, body))) = rendered.await else {
+            return plain(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the status cannot be shown; this is a defect, please report it with the log\n",
+            );
+        };
+        let mut response = respond(StatusCode::OK, content_type, body);
+        let headers = response.headers_mut();
+        headers.insert(
             CONTENT_SECURITY_POLICY,
             HeaderValue::from_static(
-                "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+                "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
             ),
         );
+        if route == Route::Status {
+            headers.insert(VARY, HeaderValue::from_static("Accept-Language"));
+            headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static(language.tag()));
+        }
         response
     }
 }
 
 impl<S: Site> Handler for Routes<S> {
     async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
-        self.respond(request.method(), request.uri().path(), request.headers())
-            .await
+        let target = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+        self.respond(request.method(), target, request.headers()).await
     }
 }
 
@@ -321,6 +362,12 @@ mod tests {
         for (ready, method, path, status, allow) in [
             (true, "GET", "/", 200, None),
             (true, "HEAD", "/metrics", 200, None),
+            (true, "GET", "/?q=a&sort=flow&lang=zh", 200, None),
+            (true, "GET", "/?sort=size", 400, None),
+            (true, "GET", "/api/status", 200, None),
+            (true, "GET", "/api/status?limit=0", 400, None),
+            (true, "POST", "/api/status", 405, Some("GET, HEAD")),
+            (true, "GET", "/metrics?q=a", 200, None),
             (true, "GET", "/windows", 200, None),
             (true, "HEAD", "/windows", 200, None),
             (true, "POST", "/windows", 405, Some("GET, HEAD")),
@@ -401,9 +448,39 @@ mod tests {
                 .unwrap()
                 .starts_with("default-src 'none'")
         );
-        assert!(body.contains("<a href=\"/metrics\">"));
+        for path in ["/metrics", "/api/status", "/-/healthy", "/-/ready"] {
+            assert!(body.contains(&format!("<a href=\"{path}\">")), "{path}");
+        }
         let (_, _, body) = ask(false, "POST", "/-/reload", &HeaderMap::new()).await;
         assert!(body.contains("problem one\nproblem two\n"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn the_status_page_is_in_the_readers_language() {
+        use hyper::header::ACCEPT_LANGUAGE;
+        for (target, accepted, tag) in [
+            ("/", "en", "en"),
+            ("/", "zh-CN,en;q=0.5", "zh-Hans"),
+            ("/?lang=en", "zh-CN", "en"),
+            ("/?lang=zh", "en", "zh-Hans"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_static(accepted));
+            let (_, got, body) = ask(true, "GET", target, &headers).await;
+            assert!(
+                body.contains(&format!("<html lang=\"{tag}\">")),
+                "{target} {accepted}"
+            );
+            assert_eq!(got[CONTENT_LANGUAGE], tag);
+            assert_eq!(got[VARY], "Accept-Language");
+        }
+        let (_, got, body) = ask(true, "GET", "/api/status", &HeaderMap::new()).await;
+        assert_eq!(got[CONTENT_TYPE], "application/json");
+        assert!(
+            serde_json::from_str::<serde_json::Value>(&body)
+                .unwrap()
+                .is_object()
+        );
     }
 
     #[tokio::test]
@@ -445,7 +522,8 @@ mod tests {
         #[test]
         fn any_path_has_an_outcome(path in "/[ -~]{0,20}") {
             let routes = Routes::new(Stub { ready: true }, TelemetryPath::default());
-            let known = ["/", "/metrics", "/windows", "/-/healthy", "/-/ready", "/-/reload"].contains(&path.as_str());
+            let known = ["/", "/api/status", "/metrics", "/windows", "/-/healthy", "/-/ready", "/-/reload"];
+            let known = known.contains(&path.as_str());
             prop_assert_eq!(routes.route(&path).is_some(), known);
         }
     }

@@ -4,9 +4,10 @@
 use jdcloud_cdn_exporter::exposition::Format;
 use jdcloud_cdn_exporter::model::{Endpoint, Field, LastPoll, Reason, Snapshot};
 
+use crate::parts::{promtool_is_silent, reference_parser_accepts};
 use crate::support::{
-    at, busy_self_metrics, entry, fresh_self_metrics, own_text, promtool_is_silent, reading,
-    reference_parser_accepts, render, snapshot, track, windows_text,
+    at, busy_self_metrics, entry, fresh_self_metrics, own_text, reading, render, snapshot, track,
+    windows_text,
 };
 
 const FLOW: Endpoint = Endpoint::BandwidthFlow;

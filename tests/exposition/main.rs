@@ -7,3 +7,6 @@ mod pages;
 mod parse;
 mod property;
 mod support;
+
+#[path = "../support/parts.rs"]
+mod parts;

@@ -12,7 +12,8 @@ use jdcloud_cdn_exporter::model::{AccountName, Domain, Endpoint, Field};
 use jdcloud_cdn_exporter::store::{Report, RosterEntry, Store};
 
 use crate::parse::parse;
-use crate::support::{RULE, at, feed, fresh_self_metrics, reading, render, windows_text};
+use crate::parts::feed;
+use crate::support::{RULE, at, fresh_self_metrics, reading, render, windows_text};
 
 struct Site {
     clock: ManualClock,

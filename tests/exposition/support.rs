@@ -1,7 +1,5 @@
 //! Snapshots written by hand, and the real programs that read what we write.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -108,72 +106,4 @@ pub(super) fn busy_self_metrics() -> Arc<SelfMetrics> {
     metrics.clock_skew(TimeDelta::milliseconds(-1_500));
     metrics.reload_succeeded(at("09:00:00"));
     metrics
-}
-
-/// Feeds text to a program. `None` if it is not installed, which is a failure where the
-/// environment asks for the real parts.
-pub(super) fn feed(program: &str, arguments: &[&str], input: &[u8]) -> Option<std::process::Output> {
-    let started = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let Ok(mut child) = started else {
-        left_out(program);
-        return None;
-    };
-    let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_vec();
-    let writer = std::thread::spawn(move || {
-        // A program that refuses the input early says so by its exit code.
-        let _ = stdin.write_all(&input);
-    });
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
-    Some(output)
-}
-
-#[allow(
-    clippy::disallowed_methods,
-    reason = "a switch of the test suite, not of the exporter"
-)]
-fn left_out(what: &str) {
-    let required = std::env::var("JDCLOUD_REQUIRE_REAL_PARTS").is_ok_and(|value| value == "1");
-    assert!(
-        !required,
-        "{what} is not installed, and JDCLOUD_REQUIRE_REAL_PARTS=1 asks for it"
-    );
-    println!("left out: {what} is not installed");
-}
-
-/// The linter that Prometheus ships has nothing to say about a text exposition.
-pub(super) fn promtool_is_silent(text: &str) {
-    if let Some(output) = feed("promtool", &["check", "metrics"], text.as_bytes()) {
-        let said = [output.stdout, output.stderr].concat();
-        assert!(
-            output.status.success() && said.is_empty(),
-            "{}\n{text}",
-            String::from_utf8_lossy(&said)
-        );
-    }
-}
-
-/// The OpenMetrics reference parser takes an exposition.
-pub(super) fn reference_parser_accepts(text: &str) {
-    const IMPORT: &str =
-        "from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse";
-    match feed("python3", &["-c", IMPORT], b"") {
-        Some(output) if output.status.success() => {}
-        Some(_) => return left_out("prometheus_client for python3"),
-        None => return,
-    }
-    let script = format!("import sys\n{IMPORT}\nfor family in parse(sys.stdin.read()): print(family.name)");
-    let output = feed("python3", &["-X", "utf8", "-c", &script], text.as_bytes()).unwrap();
-    let families = String::from_utf8_lossy(&output.stdout).lines().count();
-    assert!(
-        output.status.success() && families == text.matches("# TYPE ").count(),
-        "{families} families: {}\n{text}",
-        String::from_utf8_lossy(&output.stderr)
-    );
 }

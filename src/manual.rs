@@ -1,0 +1,125 @@
+//! The man page and the shell completions, made from the definitions of the command line.
+
+use std::fmt::Write as _;
+
+use clap::{Command, CommandFactory as _};
+use clap_mangen::Man;
+
+use crate::build_info;
+use crate::cli::{Cli, EXIT_STATUS, Shell};
+
+const NAME: &str = "jdcloud-cdn-exporter";
+
+/// A script that completes the arguments in a shell.
+#[must_use]
+pub fn completions(shell: Shell) -> String {
+    let shell = match shell {
+        Shell::Bash => clap_complete::Shell::Bash,
+        Shell::Zsh => clap_complete::Shell::Zsh,
+        Shell::Fish => clap_complete::Shell::Fish,
+    };
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), NAME, &mut script);
+    text(&script)
+}
+
+/// The manual page in roff, `man` section 1.
+#[must_use]
+pub fn page() -> String {
+    let command = Cli::command();
+    // The sections are written one by one, so that each command's options stand beside it.
+    let man = Man::new(command.clone());
+    // No date: the same sources give the same page.
+    let mut page = format!(
+        ".TH {} 1 \"\" \"{NAME} {}\" \"User Commands\"\n",
+        NAME.to_uppercase(),
+        build_info::VERSION
+    );
+    page += &rendered(|out| {
+        man.render_name_section(out)?;
+        man.render_synopsis_section(out)?;
+        man.render_description_section(out)?;
+        man.render_options_section(out)
+    });
+    page.push_str(".SH COMMANDS\n");
+    for subcommand in command.get_subcommands().filter(|command| !command.is_hide_set()) {
+        page.push_str(&section_of(subcommand));
+    }
+    page.push_str(".SH \"EXIT STATUS\"\n");
+    for (code, meaning) in EXIT_STATUS {
+        // Writing to a String cannot fail.
+        let _ = writeln!(page, ".TP\n{code}\n{meaning}");
+    }
+    page
+}
+
+/// A subcommand as a subsection: what it does, and the options that are its own.
+fn section_of(subcommand: &Command) -> String {
+    let subcommand = subcommand.clone().disable_help_flag(true);
+    let about = subcommand.get_about().map(ToString::to_string);
+    let mut section = format!(
+        ".SS {}\n{}\n",
+        subcommand.get_name(),
+        about.unwrap_or_default().replace('-', "\\-")
+    );
+    if subcommand.get_arguments().next().is_some() {
+        let man = Man::new(subcommand);
+        let options = rendered(|out| man.render_options_section(out));
+        let own = options.lines().filter(|line| !line.starts_with(".SH"));
+        for line in own {
+            section.push_str(line);
+            section.push('\n');
+        }
+    }
+    section
+}
+
+fn rendered(render: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> String {
+    let mut page = Vec::new();
+    // Writing to memory cannot fail.
+    let _ = render(&mut page);
+    text(&page)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_every_flag_command_and_exit_code() {
+        let page = page().replace("\\-", "-");
+        let command = Cli::command();
+        for argument in command.get_arguments() {
+            let long = argument.get_long().unwrap();
+            assert!(page.contains(&format!("--{long}")), "{long}");
+        }
+        for name in ["demo", "check", "completions"] {
+            assert!(page.contains(&format!("\n.SS {name}\n")), "{name}\n{page}");
+        }
+        assert!(page.contains("--live"), "{page}");
+        assert!(!page.contains(".SS man"), "{page}");
+        for (code, meaning) in EXIT_STATUS {
+            assert!(page.contains(&format!(".TP\n{code}\n{meaning}\n")), "{page}");
+        }
+    }
+
+    #[test]
+    fn each_shell_completes_flags_and_commands() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let script = completions(shell);
+            for word in [
+                "config.file",
+                "web.listen-address",
+                "check",
+                "live",
+                "completions",
+            ] {
+                assert!(script.contains(word), "{shell:?}: {word}");
+            }
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The fault matrix: everything that can go wrong at the provider, at either endpoint, alone and in
+//! pairs, against the whole exporter.
+
+mod case;
+mod expect;
+mod matrix;
+mod rig;

@@ -1,0 +1,20 @@
+//! The whole exporter against the simulated provider: real sockets, free ports, no fixed sleeps.
+#![cfg(test)]
+
+mod binary;
+mod fixture;
+mod gauges;
+mod outage;
+mod pages;
+mod reload;
+mod requests;
+mod secrets;
+
+#[path = "../support/http.rs"]
+mod http;
+#[path = "../support/page.rs"]
+mod page;
+#[path = "../support/process.rs"]
+mod process;
+#[path = "../support/truth.rs"]
+mod truth;
