@@ -79,7 +79,8 @@ pub(crate) fn config(text: &[u8]) {
         }
         Ok(config) => {
             assert!(!config.accounts.is_empty());
-            assert!(config.poll.settle < config.poll.window && config.poll.settle < config.poll.stale_after);
+            let settle = config.poll.settle.longest();
+            assert!(settle < config.poll.window && settle < config.poll.stale_after);
             assert!(config.api.max_concurrency > 0 && config.api.max_requests_per_second > 0.0);
             let mut names: Vec<&Domain> = config
                 .accounts

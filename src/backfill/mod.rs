@@ -96,7 +96,7 @@ impl Backfill {
         destination: Destination,
         clock: Clock,
     ) -> Result<Self, Vec<String>> {
-        let newest_settled = config.poll.visibility().newest_settled(clock.now());
+        let newest_settled = config.poll.visibility().rule.newest_settled(clock.now());
         let request = Request::new(wanted, config, newest_settled)
             .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         destination.check().map_err(|problem| vec![problem])?;

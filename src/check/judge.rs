@@ -61,7 +61,7 @@ impl Finding {
 pub(super) struct Circumstances<'a> {
     pub(super) endpoint: Endpoint,
     pub(super) api: &'a Api,
-    /// `poll.settle`
+    /// `poll.settle`, or the longest that `auto` learns.
     pub(super) settle: Duration,
     /// `poll.stale_after`
     pub(super) stale_after: Duration,
