@@ -1,4 +1,5 @@
 //! The corpora of the fuzz targets as an ordinary test, through the same functions.
+#![cfg(test)]
 
 #[path = "../fuzz/checks.rs"]
 mod checks;

@@ -293,6 +293,22 @@ impl<U: Upstream> Poller<U> {
         }
     }
 
+    /// The provider was wrong about one domain, so it may have been about all: each is asked again at
+    /// its own place in the interval instead of minutes later.
+    fn ask_isolated_again(&mut self) {
+        let now = self.elapsed();
+        let waiting: Vec<_> = self.schedule.drain().collect();
+        for (id, due) in waiting {
+            let hash = match self.units.get(&id) {
+                Some(Unit::Batch(domains)) => hash_of(domains),
+                Some(Unit::Probe(domain)) => domain.stable_hash(),
+                None => continue,
+            };
+            let place = self.schedule.next_place(hash, now);
+            self.schedule.push(id, due.min(place));
+        }
+    }
+
     fn all_isolated(&self) -> bool {
         self.isolated.len() == self.assignment.domains.len()
     }
@@ -412,6 +428,7 @@ impl<U: Upstream> Poller<U> {
     fn rearrange_after(&mut self, outcome: &Outcome) {
         let account = self.assignment.account.clone();
         let endpoint = self.endpoint;
+        let none_was_left = self.all_isolated();
         for (domain, result) in &outcome.readings {
             let sinks = outcome.offenders.contains(domain);
             if sinks && self.assignment.domains.contains(domain) && self.isolated.insert(domain.clone()) {
@@ -423,6 +440,9 @@ impl<U: Upstream> Poller<U> {
             }
         }
         self.probe_isolated();
+        if none_was_left && !self.all_isolated() {
+            self.ask_isolated_again();
+        }
         if let Some(limit) = outcome.fewer.filter(|limit| *limit < self.batch) {
             tracing::warn!(%account, %endpoint, batch = limit,
                 "the provider takes fewer domains in one call than configured; set the account's batch size");

@@ -1,5 +1,6 @@
 //! The chaos run: everything goes wrong at random, and every sample of every scrape is held against
 //! the truth. `JDCLOUD_CHAOS_SEED` repeats a run, `JDCLOUD_CHAOS_SECONDS` makes it longer.
+#![cfg(test)]
 
 mod actors;
 mod dice;

@@ -103,8 +103,7 @@ impl Case {
     fn isolates(&self) -> Vec<Endpoint> {
         let alone = self.scope == Scope::OneDomain;
         let isolated = |(endpoint, fault): &(Endpoint, Fault)| {
-            (alone && *endpoint == Endpoint::OriginRatio && matches!(expect(*fault), Expect::Isolated(_)))
-                .then_some(*endpoint)
+            (alone && matches!(expect(*fault), Expect::Isolated(_))).then_some(*endpoint)
         };
         self.strikes.iter().filter_map(isolated).collect()
     }
@@ -228,33 +227,7 @@ impl Stage {
                 .into_iter()
                 .filter(|endpoint| chosen(domain, *endpoint))
             {
-                self.is(scrape, domain, endpoint, true, self.settled(), None)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether a domain is up or not, with every field but one of a window.
-    fn is(
-        &self,
-        scrape: &Scrape,
-        domain: &Domain,
-        endpoint: Endpoint,
-        up: bool,
-        window: Window,
-        absent: Option<&str>,
-    ) -> Result<(), String> {
-        let what = format!("{} at {endpoint}", domain.as_str());
-        if scrape.up(domain, endpoint) != Some(up) {
-            return Err(format!("{what} is not {}", if up { "up" } else { "down" }));
-        }
-        let shown = scrape.window(domain, endpoint);
-        if shown != Some(window) {
-            return Err(format!("{what} shows {shown:?}, not {window:?}"));
-        }
-        for (family, ..) in VALUES.iter().filter(|(_, at, _)| *at == endpoint) {
-            if scrape.value(family, domain).is_some() == (absent == Some(family)) {
-                return Err(format!("{what}: {family} is absent, or is not"));
+                is_shown(scrape, domain, endpoint, true, self.settled(), None)?;
             }
         }
         Ok(())
@@ -298,7 +271,7 @@ impl Stage {
             Expect::Nothing(_) | Expect::Fails(_) | Expect::Isolated(_) => (false, old, None),
         };
         for domain in struck {
-            self.is(scrape, domain, endpoint, up, window, absent)?;
+            is_shown(scrape, domain, endpoint, up, window, absent)?;
         }
         let grown = |what: &str, count: fn(&Scrape, Endpoint, &str) -> f64| {
             if count(scrape, endpoint, what) > count(before, endpoint, what) {
@@ -389,4 +362,29 @@ pub(crate) async fn refused_connections(start: DateTime<Utc>) -> Result<usize, S
         })
         .await?;
     stage.end().await
+}
+
+/// Whether a domain is up or not, with every field but one of a window.
+fn is_shown(
+    scrape: &Scrape,
+    domain: &Domain,
+    endpoint: Endpoint,
+    up: bool,
+    window: Window,
+    absent: Option<&str>,
+) -> Result<(), String> {
+    let what = format!("{} at {endpoint}", domain.as_str());
+    if scrape.up(domain, endpoint) != Some(up) {
+        return Err(format!("{what} is not {}", if up { "up" } else { "down" }));
+    }
+    let shown = scrape.window(domain, endpoint);
+    if shown != Some(window) {
+        return Err(format!("{what} shows {shown:?}, not {window:?}"));
+    }
+    for (family, ..) in VALUES.iter().filter(|(_, at, _)| *at == endpoint) {
+        if scrape.value(family, domain).is_some() == (absent == Some(family)) {
+            return Err(format!("{what}: {family} is absent, or is not"));
+        }
+    }
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! The load test: 200 scrapers at once beside 500 idle and 100 dripping connections.
 //! `JDCLOUD_LOAD_SECONDS` makes it longer.
+#![cfg(test)]
 
 #[path = "../faults/rig.rs"]
 mod rig;
@@ -169,16 +170,16 @@ async fn scrape(
 ) -> Result<Vec<Duration>, String> {
     let mut took = Vec::new();
     // Half of them come all at once, the others evenly over the time between two scrapes.
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         sleep(EVERY * u32::try_from(number).unwrap() / u32::try_from(of).unwrap()).await;
     }
     while Instant::now() < until {
         let started = Instant::now();
         let form = Form {
-            open_metrics: number % 3 == 0,
-            gzip: number % 4 != 0,
+            open_metrics: number.is_multiple_of(3),
+            gzip: !number.is_multiple_of(4),
         };
-        if number % 20 == 0 {
+        if number.is_multiple_of(20) {
             let scrape = rig::scrape(address, form).await?;
             let last = rig::domain(&format!("d{}.example.com", DOMAINS - 1));
             if scrape.up(&last, Endpoint::OriginRatio) != Some(true) {
