@@ -2,6 +2,7 @@
 //! the corpus too.
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 use chrono::{DateTime, FixedOffset, TimeDelta};
 use hyper::Method;
@@ -79,7 +80,8 @@ pub(crate) fn config(text: &[u8]) {
         }
         Ok(config) => {
             assert!(!config.accounts.is_empty());
-            assert!(config.poll.settle < config.poll.window && config.poll.settle < config.poll.stale_after);
+            let settle = config.poll.settle.longest();
+            assert!(settle < config.poll.window && settle < config.poll.stale_after);
             assert!(config.api.max_concurrency > 0 && config.api.max_requests_per_second > 0.0);
             let mut names: Vec<&Domain> = config
                 .accounts
@@ -106,10 +108,9 @@ pub(crate) fn web_config(text: &[u8]) {
     }
 }
 
-thread_local! {
-    /// The routes bound how long a page may take.
-    static RUNTIME: Runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
-}
+/// The status page is rendered on its blocking threads.
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Builder::new_current_thread().build().expect("a runtime"));
 
 struct Stub;
 
@@ -155,7 +156,7 @@ pub(crate) fn routes(request: &[u8]) {
         }
     }
     let routes = Routes::new(Stub, TelemetryPath::default());
-    let response = RUNTIME.with(|runtime| runtime.block_on(routes.respond(&method, &path, &headers)));
+    let response = RUNTIME.block_on(routes.respond(&method, &path, &headers));
     let status = response.status().as_u16();
     let bad_query = status == 400 && path.contains('?');
     assert!(bad_query || [200, 404, 405, 406].contains(&status), "{status}");

@@ -180,7 +180,7 @@ fn print_end(ended: Ended) -> ExitCode {
             path.display()
         ),
         Ended::Interrupted { kept: None } => eprintln!(
-            "Interrupted. Nothing was kept: with --output, a later run continues where an earlier one ended."
+            "Interrupted. Nothing was kept; with --output, what has been read is kept for the next run."
         ),
     }
     ExitCode::FAILURE

@@ -138,7 +138,7 @@ impl Pollers {
                     domains,
                     batch: account.batch(endpoint),
                     interval: config.poll.interval,
-                    window: config.poll.visibility().horizon,
+                    window: config.poll.visibility().rule.horizon,
                     upstream: client.clone(),
                     lane: Arc::clone(&lane),
                 });
@@ -258,11 +258,12 @@ fn source(api: &Api, account: &Account) -> u64 {
         name,
         username,
         units,
+        origin_ratio_label,
         ..
     } = account;
     stable_hash(
         format!(
-            "{name}\n{username}\n{units:?}\n{}\n{}",
+            "{name}\n{username}\n{units:?}\n{origin_ratio_label:?}\n{}\n{}",
             api.time_zone, api.base_url
         )
         .as_bytes(),

@@ -62,12 +62,12 @@ pub enum JournalError {
 }
 
 impl Journal {
-    /// Opens the journal of a request and gives the records that are in it, or starts one. `request` is
-    /// one line; it must be the same whenever the records can be used.
+    /// Opens the journal of a request and hands over the records that are in it, or starts one. `request`
+    /// is one line; it must be the same whenever the records can be used.
     ///
     /// # Errors
     /// When it cannot be read or written, or belongs to another request.
-    pub fn open(path: &Path, request: &str) -> Result<(Self, Vec<Record>), JournalError> {
+    pub fn open(path: &Path, request: &str, mut take: impl FnMut(Record)) -> Result<Self, JournalError> {
         let io = |source| JournalError::Io {
             path: path.to_owned(),
             source,
@@ -82,12 +82,13 @@ impl Journal {
         let mut reader = BufReader::new(&file);
         let mut found = Vec::new();
         reader.read_until(b'\n', &mut found).map_err(io)?;
-        let mut records = Vec::new();
+        let mut empty = true;
         if found == header.as_bytes() {
             let mut whole = header.len();
             while let Some((record, length)) = read_record(&mut reader).map_err(io)? {
                 whole += length;
-                records.push(record);
+                empty = false;
+                take(record);
             }
             file.set_len(u64::try_from(whole).unwrap_or(u64::MAX))
                 .map_err(io)?;
@@ -100,12 +101,11 @@ impl Journal {
                 path: path.to_owned(),
             });
         }
-        let journal = Self {
+        Ok(Self {
             file,
             path: path.to_owned(),
-            empty: records.is_empty(),
-        };
-        Ok((journal, records))
+            empty,
+        })
     }
 
     /// Adds a record.
@@ -234,8 +234,15 @@ mod tests {
         ]
     }
 
+    /// Opens a journal and collects what is in it.
+    fn open(path: &Path, request: &str) -> Result<(Journal, Vec<Record>), JournalError> {
+        let mut records = Vec::new();
+        let journal = Journal::open(path, request, |record| records.push(record))?;
+        Ok((journal, records))
+    }
+
     fn written(path: &Path, records: &[Record]) {
-        let (mut journal, before) = Journal::open(path, "request 1").unwrap();
+        let (mut journal, before) = open(path, "request 1").unwrap();
         assert_eq!(before, []);
         for record in records {
             journal
@@ -250,11 +257,11 @@ mod tests {
         let path = folder.path().join("out.partial");
         let records = three();
         written(&path, &records[..2]);
-        let (mut journal, before) = Journal::open(&path, "request 1").unwrap();
+        let (mut journal, before) = open(&path, "request 1").unwrap();
         assert_eq!(before, records[..2]);
         let last = &records[2];
         journal.append(last.history, last.range, &last.rows).unwrap();
-        let (journal, all) = Journal::open(&path, "request 1").unwrap();
+        let (journal, all) = open(&path, "request 1").unwrap();
         assert_eq!(all, records);
         journal.remove().unwrap();
         assert!(!path.exists());
@@ -265,7 +272,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.partial");
         written(&path, &[record(0, 0, &[f64::NAN, 2.0])]);
-        let (_, read) = Journal::open(&path, "request 1").unwrap();
+        let (_, read) = open(&path, "request 1").unwrap();
         assert!(read[0].rows[0].is_nan());
     }
 
@@ -276,7 +283,7 @@ mod tests {
         written(&path, &three());
         let before = std::fs::read(&path).unwrap();
         for other in ["request 2", "request 10", "request"] {
-            let error = Journal::open(&path, other).unwrap_err();
+            let error = open(&path, other).unwrap_err();
             assert!(matches!(error, JournalError::Other { .. }), "{other}: {error}");
             assert!(error.to_string().contains("out.partial"), "{error}");
         }
@@ -286,7 +293,7 @@ mod tests {
     #[test]
     fn a_folder_that_is_not_there_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let error = Journal::open(&folder.path().join("none/out.partial"), "r").unwrap_err();
+        let error = open(&folder.path().join("none/out.partial"), "r").unwrap_err();
         assert!(error.to_string().contains("none/out.partial"), "{error}");
     }
 
@@ -305,10 +312,10 @@ mod tests {
                 .map(|n| 10 + records[..n].iter().map(|r| 20 + 8 * r.rows.len()).sum::<usize>())
                 .collect();
             let expected = ends.iter().skip(1).filter(|end| **end <= kept).count();
-            let (mut journal, read) = Journal::open(&path, "request 1").unwrap();
+            let (mut journal, read) = open(&path, "request 1").unwrap();
             prop_assert_eq!(&read, &records[..expected]);
             journal.append(9, records[0].range, &records[0].rows).unwrap();
-            let (_, read) = Journal::open(&path, "request 1").unwrap();
+            let (_, read) = open(&path, "request 1").unwrap();
             prop_assert_eq!(read.len(), expected + 1);
             prop_assert_eq!(read[expected].history, 9);
         }
@@ -324,7 +331,7 @@ mod tests {
             let place = place.min(bytes.len() - 1);
             bytes[place] ^= 1 << bit;
             std::fs::write(&path, &bytes).unwrap();
-            let (_, read) = Journal::open(&path, "request 1").unwrap();
+            let (_, read) = open(&path, "request 1").unwrap();
             prop_assert!(read.len() < records.len());
             prop_assert_eq!(&read[..], &records[..read.len()]);
         }

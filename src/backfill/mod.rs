@@ -96,16 +96,16 @@ impl Backfill {
         destination: Destination,
         clock: Clock,
     ) -> Result<Self, Vec<String>> {
-        let newest_settled = config.poll.visibility().newest_settled(clock.now());
+        let newest_settled = config.poll.visibility().rule.newest_settled(clock.now());
         let request = Request::new(wanted, config, newest_settled)
             .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         destination.check().map_err(|problem| vec![problem])?;
         let reader = Reader::new(config, clock).map_err(|error| vec![chain(&error)])?;
         let mut readings = Readings::new(request.histories);
         if let Some(path) = destination.journal() {
-            let (journal, records) =
-                Journal::open(&path, &request.header).map_err(|error| vec![chain(&error)])?;
-            readings.resume(journal, &records);
+            let journal = Journal::open(&path, &request.header, |record| readings.resume(&record))
+                .map_err(|error| vec![chain(&error)])?;
+            readings.journal = Some(journal);
         }
         Ok(Self {
             destination,
@@ -247,16 +247,13 @@ impl Readings {
     }
 
     /// Takes over what an earlier run has kept.
-    fn resume(&mut self, journal: Journal, records: &[Record]) {
-        self.journal = Some(journal);
-        for record in records {
-            let fits = self
-                .histories
-                .get_mut(record.history)
-                .is_some_and(|history| history.set_rows(record.range, &record.rows));
-            if fits && self.read.insert((record.history, record.range)) {
-                self.resumed += record.range.count();
-            }
+    fn resume(&mut self, record: &Record) {
+        let fits = self
+            .histories
+            .get_mut(record.history)
+            .is_some_and(|history| history.set_rows(record.range, &record.rows));
+        if fits && self.read.insert((record.history, record.range)) {
+            self.resumed += record.range.count();
         }
     }
 

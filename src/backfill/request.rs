@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::history::History;
 use super::range::{self, Moment, RangeError, pieces, show};
 use crate::config::{Account, Config};
-use crate::model::{Domain, Endpoint, WindowRange};
+use crate::model::{Domain, Endpoint, Window, WindowRange};
 use crate::plan::batches;
 use crate::provider::most_windows;
 
@@ -97,11 +97,7 @@ impl Request {
     ///
     /// # Errors
     /// Every problem at once, each with its remedy.
-    pub fn new(
-        wanted: &Wanted,
-        config: &Config,
-        newest_settled: crate::model::Window,
-    ) -> Result<Self, Vec<RequestError>> {
+    pub fn new(wanted: &Wanted, config: &Config, newest_settled: Window) -> Result<Self, Vec<RequestError>> {
         let configured: HashSet<&Domain> = config
             .accounts
             .iter()
@@ -212,9 +208,167 @@ fn header_start(config: &Config, range: WindowRange) -> String {
 fn header_part(account: &Account, endpoint: Endpoint, batch: usize, domains: &[Domain]) -> String {
     let names: Vec<&str> = domains.iter().map(Domain::as_str).collect();
     format!(
-        " {} {:?} {endpoint} {batch} {}",
+        " {} {:?} {:?} {endpoint} {batch} {}",
         serde_json::Value::from(account.username.as_str()),
         account.units,
+        account.origin_ratio_label,
         serde_json::Value::from(names),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Environment};
+    use proptest::prelude::*;
+
+    /// One account of so many domains at both endpoints, and one domain at `bandwidth_flow` only.
+    fn config(domains: usize, batch: usize) -> Config {
+        let names: Vec<String> = (1..=domains).map(|i| format!("d{i}.example.com")).collect();
+        let text = format!(
+            "accounts:\n  - username: someone\n    secret_key: a made-up key\n    origin_ratio_batch: {batch}\n    \
+             domains: [{}, {{name: live.example.com, endpoints: [bandwidth_flow]}}]\n",
+            names.join(", ")
+        );
+        config::parse(&text, "test", &Environment::default()).unwrap()
+    }
+
+    fn wanted(start: &str, end: &str, domains: &[&str]) -> Wanted {
+        Wanted {
+            start: start.parse().unwrap(),
+            end: end.parse().unwrap(),
+            domains: domains.iter().map(|name| Domain::parse(name).unwrap()).collect(),
+        }
+    }
+
+    fn request(wanted: &Wanted, config: &Config) -> Result<Request, Vec<String>> {
+        let newest_settled = Window::ending_at(1_800_000_000).unwrap();
+        Request::new(wanted, config, newest_settled)
+            .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_month_takes_the_calls_that_the_spans_and_batches_ask_for() {
+        let month = request(&wanted("2025-03-01", "2025-04-01", &[]), &config(3, 2)).unwrap();
+        let shapes: Vec<_> = month
+            .calls
+            .iter()
+            .map(|call| (call.endpoint, call.domains.len(), call.range.count()))
+            .collect();
+        let flow = [
+            (Endpoint::BandwidthFlow, 1, 8_640),
+            (Endpoint::BandwidthFlow, 1, 288),
+        ];
+        let ratio = |domains| {
+            let week = (Endpoint::OriginRatio, domains, 2_016);
+            [week, week, week, week, (Endpoint::OriginRatio, domains, 3 * 288)]
+        };
+        let expected: Vec<_> = [flow.repeat(4), ratio(2).to_vec(), ratio(1).to_vec()].concat();
+        assert_eq!(shapes, expected);
+    }
+
+    #[test]
+    fn a_large_batch_asks_for_fewer_windows() {
+        let week = request(&wanted("2025-03-01", "2025-03-08", &[]), &config(200, 200)).unwrap();
+        for call in week
+            .calls
+            .iter()
+            .filter(|call| call.endpoint == Endpoint::OriginRatio)
+        {
+            assert!(
+                call.windows() <= MOST_ROWS && call.domains.len() == 200,
+                "{}",
+                call.windows()
+            );
+        }
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once() {
+        let problems = request(
+            &wanted(
+                "2025-03-01T00:01",
+                "2025-03-02",
+                &["a.com", "d1.example.com", "b.com"],
+            ),
+            &config(1, 1),
+        );
+        let problems = problems.unwrap_err();
+        assert_eq!(problems.len(), 3);
+        assert!(
+            problems[0].starts_with("--start 2025-03-01T00:01:00 "),
+            "{problems:?}"
+        );
+        assert!(
+            problems[1].starts_with("--domain a.com is not in the configuration"),
+            "{problems:?}"
+        );
+    }
+
+    #[test]
+    fn what_does_not_fit_in_memory_is_refused() {
+        // 40 years of 288 windows a day, 16 bytes for each of 65 domains and 24 for 64.
+        let problems = request(&wanted("1985-01-01", "2025-01-01", &[]), &config(64, 20)).unwrap_err();
+        let needed: usize = 14_610 * 288 * (65 * 16 + 64 * 24);
+        let expected = format!(
+            "the readings would take {} MiB of memory, and 1024 MiB",
+            needed.div_ceil(1 << 20)
+        );
+        assert!(problems[0].starts_with(&expected), "{problems:?}");
+    }
+
+    #[test]
+    fn the_header_changes_with_the_request_and_holds_no_secret() {
+        let march = wanted("2025-03-01", "2025-04-01", &[]);
+        let header = |wanted: &Wanted, config: &Config| request(wanted, config).unwrap().header;
+        let first = header(&march, &config(3, 2));
+        assert_eq!(first, header(&march, &config(3, 2)));
+        assert!(!first.contains("made-up") && !first.contains('\n'), "{first}");
+        for other in [
+            header(&wanted("2025-03-01", "2025-03-31", &[]), &config(3, 2)),
+            header(
+                &wanted("2025-03-01", "2025-04-01", &["d1.example.com"]),
+                &config(3, 2),
+            ),
+            header(&march, &config(4, 2)),
+            header(&march, &config(3, 3)),
+        ] {
+            assert_ne!(first, other);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        /// Whatever the range, the domains and the batches: every window of every history is asked for
+        /// exactly once, within the span limits.
+        #[test]
+        fn calls_ask_for_each_window_once(days in 1_u32..70, domains in 1_usize..12, batch in 1_usize..8) {
+            let start: Moment = "2024-12-31".parse().unwrap();
+            let config = config(domains, batch);
+            let last = Window::ending_at(start.resolve(config.api.time_zone).timestamp()).unwrap().plus(days * 288);
+            let end = show(last, config.api.time_zone).parse().unwrap();
+            let request = request(&Wanted { start, end, domains: Vec::new() }, &config).unwrap();
+            let mut asked: HashMap<usize, Vec<WindowRange>> = HashMap::new();
+            for call in &request.calls {
+                prop_assert!(call.domains.len() <= config.accounts[0].batch(call.endpoint));
+                let span = match call.endpoint {
+                    Endpoint::BandwidthFlow => 30 * 288,
+                    Endpoint::OriginRatio => 7 * 288,
+                };
+                prop_assert!(call.range.count() <= span);
+                for (domain, history) in &call.domains {
+                    prop_assert_eq!(&request.histories[*history].domain, domain);
+                    prop_assert_eq!(request.histories[*history].endpoint, call.endpoint);
+                    asked.entry(*history).or_default().push(call.range);
+                }
+            }
+            prop_assert_eq!(asked.len(), 2 * domains + 1);
+            for mut ranges in asked.into_values() {
+                ranges.sort_by_key(|range| range.first);
+                prop_assert_eq!(ranges.iter().map(|range| range.count()).sum::<usize>(), request.range.count());
+                prop_assert_eq!(ranges[0].first, request.range.first);
+                prop_assert!(ranges.windows(2).all(|pair| pair[0].last.plus(1) == pair[1].first));
+            }
+        }
+    }
 }

@@ -165,7 +165,7 @@ fn slowest_age(
 /// Whether the configured `settle` is long enough for a window that appeared at this age.
 fn settle(age: TimeDelta, circumstances: &Circumstances<'_>) -> String {
     let enough = TimeDelta::minutes((age + TimeDelta::seconds(59)).num_minutes());
-    let configured = TimeDelta::from_std(circumstances.settle).unwrap_or(TimeDelta::MAX);
+    let configured = circumstances.settle;
     let verdict = if age <= configured {
         "is enough"
     } else {

@@ -61,8 +61,8 @@ impl Finding {
 pub(super) struct Circumstances<'a> {
     pub(super) endpoint: Endpoint,
     pub(super) api: &'a Api,
-    /// `poll.settle`
-    pub(super) settle: Duration,
+    /// `poll.settle`, or where learning starts.
+    pub(super) settle: TimeDelta,
     /// `poll.stale_after`
     pub(super) stale_after: Duration,
     pub(super) username: &'a str,
@@ -236,7 +236,7 @@ pub(super) mod fixtures {
         Circumstances {
             endpoint: Endpoint::OriginRatio,
             api,
-            settle: Duration::from_secs(600),
+            settle: TimeDelta::minutes(10),
             stale_after: Duration::from_secs(2_400),
             username: "jcloud_00",
         }

@@ -111,7 +111,7 @@ async fn check_account(
         let circumstances = Circumstances {
             endpoint,
             api: &config.api,
-            settle: config.poll.settle,
+            settle: config.poll.visibility().rule.settle,
             stale_after: config.poll.stale_after,
             username: &account.username,
         };

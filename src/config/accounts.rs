@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{AccountName, Domain, Endpoint, Units};
+use crate::model::{AccountName, Domain, Endpoint, LabelledBy, Units};
 
 use super::environment::Environment;
 use super::parse::{Given, integer, name, one_of, quote, raw_text};
@@ -14,6 +14,8 @@ use super::{Account, DomainConfig};
 const MAX_BATCH: usize = 1000;
 
 const UNITS: &[(&str, Units)] = &[("decimal", Units::Decimal), ("binary", Units::Binary)];
+
+const LABELS: &[(&str, LabelledBy)] = &[("end", LabelledBy::End), ("start", LabelledBy::Start)];
 
 const ENDPOINTS: &[(&str, Endpoint)] = &[
     (Endpoint::BandwidthFlow.name(), Endpoint::BandwidthFlow),
@@ -67,6 +69,7 @@ fn account(
     let label = label.filter(|label| unused_name(walk, node, label, taken));
     let secret_key = secret_key(walk, node, environment);
     let units = walk.setting(node, "units", one_of(UNITS));
+    let origin_ratio_label = walk.setting(node, "origin_ratio_label", one_of(LABELS));
     let bandwidth_flow_batch = walk.setting(node, "bandwidth_flow_batch", integer(1..=MAX_BATCH));
     let origin_ratio_batch = walk.setting(node, "origin_ratio_batch", integer(1..=MAX_BATCH));
     let domains = domains(walk, node, taken);
@@ -75,6 +78,7 @@ fn account(
         username: username?,
         secret_key: secret_key?,
         units: units?,
+        origin_ratio_label: origin_ratio_label?,
         bandwidth_flow_batch: bandwidth_flow_batch?,
         origin_ratio_batch: origin_ratio_batch?,
         domains: domains?,

@@ -27,7 +27,7 @@ const fn with_default(pattern: &'static str, default: &'static str) -> Key {
 }
 
 /// Every setting, in the order of the sample.
-pub(super) const KEYS: [Key; 22] = [
+pub(super) const KEYS: [Key; 23] = [
     with_default("api.base_url", "https://opencdn.jcloud.com"),
     with_default("api.timeout", "10s"),
     with_default("api.max_concurrency", "8"),
@@ -45,6 +45,7 @@ pub(super) const KEYS: [Key; 22] = [
     key("accounts[].secret_key_env"),
     key("accounts[].secret_key"),
     with_default("accounts[].units", "decimal"),
+    with_default("accounts[].origin_ratio_label", "end"),
     with_default("accounts[].bandwidth_flow_batch", "1"),
     with_default("accounts[].origin_ratio_batch", "20"),
     key("accounts[].domains[]"),

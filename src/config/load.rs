@@ -6,10 +6,12 @@ use std::time::Duration;
 use super::accounts::accounts;
 use super::environment::Environment;
 use super::file;
-use super::parse::{base_url, boolean, bytes, duration, integer, is_loopback, rate, show, time_zone};
+use super::parse::{
+    Given, base_url, boolean, bytes, duration, integer, is_loopback, rate, raw_text, show, time_zone,
+};
 use super::problems::Problems;
 use super::walk::{Node, Walk};
-use super::{Api, Config, Poll};
+use super::{Api, Config, Poll, Settle};
 
 /// One window of the provider's data.
 const WINDOW_LENGTH: Duration = Duration::from_secs(5 * 60);
@@ -89,30 +91,45 @@ fn api(walk: &mut Walk<'_>, section: &Node<'_>) -> Option<Api> {
     })
 }
 
+/// `auto` or a duration.
+fn settle(given: Given<'_>) -> Result<Settle, String> {
+    if raw_text(given) == Ok("auto") {
+        return Ok(Settle::Auto);
+    }
+    duration(Duration::ZERO, MAX_WINDOW)(given)
+        .map(Settle::Fixed)
+        .map_err(|problem| format!("{problem}, or auto"))
+}
+
 fn poll(walk: &mut Walk<'_>, section: &Node<'_>) -> Option<Poll> {
     if !walk.section(section, "write its keys below it, indented by two blanks") {
         return None;
     }
     let interval = walk.setting(section, "interval", duration(MIN_INTERVAL, MAX_INTERVAL));
     let window = walk.setting(section, "window", duration(WINDOW_LENGTH, MAX_WINDOW));
-    let settle = walk.setting(section, "settle", duration(Duration::ZERO, MAX_WINDOW));
+    let settle = walk.setting(section, "settle", settle);
     let stale_after = walk.setting(section, "stale_after", duration(WINDOW_LENGTH, MAX_WINDOW));
-    if let (Some(window), Some(settle)) = (window, settle)
+    let learned = match settle {
+        Some(Settle::Auto) => " (poll.settle: auto learns up to 30m)",
+        _ => "",
+    };
+    let longest = settle.map(Settle::longest);
+    if let (Some(window), Some(settle)) = (window, longest)
         && window < settle + WINDOW_LENGTH
     {
         let text = format!(
-            "is {}, too short to hold a settled window; it must be at least poll.settle + 5m = {}",
+            "is {}, too short to hold a settled window; it must be at least poll.settle + 5m = {}{learned}",
             show(window),
             show(settle + WINDOW_LENGTH)
         );
         walk.problem(&section.child("window"), text);
     }
-    if let (Some(stale_after), Some(settle)) = (stale_after, settle)
+    if let (Some(stale_after), Some(settle)) = (stale_after, longest)
         && stale_after <= settle + WINDOW_LENGTH
     {
         let text = format!(
             "is {}, so that values would vanish before the next window settles; it must exceed poll.settle + \
-             5m = {}",
+             5m = {}{learned}",
             show(stale_after),
             show(settle + WINDOW_LENGTH)
         );

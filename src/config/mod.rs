@@ -26,7 +26,7 @@ use chrono::FixedOffset;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::model::{AccountName, Domain, Endpoint, Units, VisibilityRule};
+use crate::model::{AccountName, Domain, Endpoint, LabelledBy, Settling, Units, Visibility, VisibilityRule};
 
 /// The commented sample with every key.
 pub const EXAMPLE: &str = include_str!("../../config/exporter.yaml");
@@ -70,19 +70,49 @@ pub struct Poll {
     /// How far back every poll reads.
     pub window: Duration,
     /// How old a window must be to be shown.
-    pub settle: Duration,
+    pub settle: Settle,
     /// How old the newest settled window may become before its values disappear.
     pub stale_after: Duration,
 }
 
-impl Poll {
-    /// The same as a rule of what may be shown.
+/// `poll.settle`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settle {
+    /// As written.
+    Fixed(Duration),
+    /// Learned from the provider's habits, from 1 to 30 minutes.
+    Auto,
+}
+
+impl Settle {
+    /// The longest that it may become.
     #[must_use]
-    pub fn visibility(&self) -> VisibilityRule {
+    pub const fn longest(self) -> Duration {
+        match self {
+            Self::Fixed(settle) => settle,
+            Self::Auto => Settling::LONGEST,
+        }
+    }
+}
+
+impl Poll {
+    /// The same as a rule of what may be shown; the settle that is learned replaces the rule's.
+    #[must_use]
+    pub fn visibility(&self) -> Visibility {
+        Visibility {
+            rule: self.rule(),
+            learns: self.settle == Settle::Auto,
+        }
+    }
+
+    fn rule(&self) -> VisibilityRule {
         // The durations are bounded by validation (7 days), so the conversions cannot fail.
         let delta = |duration| chrono::TimeDelta::from_std(duration).unwrap_or(chrono::TimeDelta::MAX);
         VisibilityRule {
-            settle: delta(self.settle),
+            settle: match self.settle {
+                Settle::Fixed(settle) => delta(settle),
+                Settle::Auto => Settling::default().chosen(),
+            },
             stale_after: delta(self.stale_after),
             horizon: delta(self.window),
         }
@@ -100,6 +130,8 @@ pub struct Account {
     pub secret_key: SecretString,
     /// What the provider's "M" means for this account.
     pub units: Units,
+    /// Which end of a window the labels of `origin_ratio` name for this account.
+    pub origin_ratio_label: LabelledBy,
     /// Most domains in one call of `bandwidth_flow`.
     pub bandwidth_flow_batch: usize,
     /// Most domains in one call of `origin_ratio`.

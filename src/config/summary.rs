@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use crate::model::{Endpoint, Units};
+use crate::model::{Endpoint, LabelledBy, Units};
 
 use super::parse::show;
-use super::{Account, Config};
+use super::{Account, Config, Settle};
 
 /// Displays a configuration for people, in a few lines without a final line break.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +53,9 @@ impl fmt::Display for Summary<'_> {
                 let batch = account.batch(endpoint);
                 write!(f, " {endpoint} of {domains} domains by {batch},")?;
             }
+            if account.origin_ratio_label == LabelledBy::Start {
+                write!(f, " origin_ratio labelled by start,")?;
+            }
             writeln!(f, " {units} units, {calls_per_minute:.1} calls per minute")?;
             if calls_per_minute > api.max_requests_per_second * 60.0 {
                 writeln!(
@@ -72,13 +75,17 @@ impl fmt::Display for Summary<'_> {
             show(api.timeout),
             api.max_reply_bytes
         )?;
+        let settle = match poll.settle {
+            Settle::Fixed(settle) => format!("{} old", show(settle)),
+            Settle::Auto => "as old as the provider's habits ask (1m to 30m)".to_owned(),
+        };
         write!(
             f,
-            "polls: every {}, the last {} each time; a window is shown once it is {} old and vanishes when it is \
+            "polls: every {}, the last {} each time; a window is shown once it is {} and vanishes when it is \
              {} old",
             show(poll.interval),
             show(poll.window),
-            show(poll.settle),
+            settle,
             show(poll.stale_after)
         )
     }

@@ -10,8 +10,8 @@ use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
 use super::keys::KEYS;
-use super::{Config, Environment, Problems, Summary, load};
-use crate::model::{Endpoint, Units};
+use super::{Config, Environment, Problems, Settle, Summary, load};
+use crate::model::{Endpoint, LabelledBy, Units};
 
 const SAMPLE: &str = "config/exporter.yaml";
 
@@ -75,6 +75,7 @@ fn the_sample_loads_and_says_the_defaults() {
         panic!("one account")
     };
     assert_eq!(account.units, plain.units);
+    assert_eq!(account.origin_ratio_label, plain.origin_ratio_label);
     assert_eq!(account.bandwidth_flow_batch, plain.bandwidth_flow_batch);
     assert_eq!(account.origin_ratio_batch, plain.origin_ratio_batch);
     assert_eq!(account.secret_key.expose_secret(), "e7a31b1c5ea0efa9");
@@ -101,10 +102,11 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(api.time_zone.local_minus_utc(), 28_800);
     assert_eq!(poll.interval, Duration::from_secs(60));
     assert_eq!(poll.window, Duration::from_secs(3600));
-    assert_eq!(poll.settle, Duration::from_secs(600));
+    assert_eq!(poll.settle, Settle::Fixed(Duration::from_secs(600)));
     assert_eq!(poll.stale_after, Duration::from_secs(2400));
     assert_eq!(accounts[0].name.as_str(), "u");
     assert_eq!(accounts[0].units, Units::Decimal);
+    assert_eq!(accounts[0].origin_ratio_label, LabelledBy::End);
     assert_eq!(accounts[0].bandwidth_flow_batch, 1);
     assert_eq!(accounts[0].origin_ratio_batch, 20);
     assert_eq!(accounts[0].domains[0].endpoints, Endpoint::ALL);
@@ -185,6 +187,7 @@ fn every_setting_can_come_from_the_environment() {
         ("ACCOUNTS__0__NAME", "n"),
         ("ACCOUNTS__0__SECRET_KEY", "0123456789"),
         ("ACCOUNTS__0__UNITS", "binary"),
+        ("ACCOUNTS__0__ORIGIN_RATIO_LABEL", "start"),
         ("ACCOUNTS__0__BANDWIDTH_FLOW_BATCH", "7"),
         ("ACCOUNTS__0__ORIGIN_RATIO_BATCH", "9"),
         ("ACCOUNTS__0__DOMAINS__0", "www.b.com"),
@@ -205,13 +208,14 @@ fn every_setting_can_come_from_the_environment() {
     assert!(api.allow_plain_http);
     assert_eq!(poll.interval, Duration::from_secs(2));
     assert_eq!(poll.window, Duration::from_secs(7200));
-    assert_eq!(poll.settle, Duration::ZERO);
+    assert_eq!(poll.settle, Settle::Fixed(Duration::ZERO));
     assert_eq!(poll.stale_after, Duration::from_secs(5400));
     let account = &accounts[0];
     assert_eq!(account.username, "12345");
     assert_eq!(account.name.as_str(), "n");
     assert_eq!(account.secret_key.expose_secret(), "0123456789");
     assert_eq!(account.units, Units::Binary);
+    assert_eq!(account.origin_ratio_label, LabelledBy::Start);
     assert_eq!((account.bandwidth_flow_batch, account.origin_ratio_batch), (7, 9));
     assert_eq!(account.domains[0].name.as_str(), "www.b.com");
     assert_eq!(account.domains[1].name.as_str(), "www.c.com");
@@ -324,6 +328,13 @@ fn rules_between_settings_hold_at_their_edges() {
         ("settle: 10m\n  stale_after: 15m1s", true),
         ("settle: 10m\n  window: 15m", true),
         ("settle: 10m\n  window: 14m59s", false),
+        ("settle: auto", true),
+        ("settle: auto\n  window: 35m", true),
+        ("settle: auto\n  window: 34m59s", false),
+        ("settle: auto\n  stale_after: 35m1s", true),
+        ("settle: auto\n  stale_after: 35m", false),
+        ("settle: Auto", false),
+        ("settle: \"auto\"", true),
         ("window: 7d", true),
         ("window: 7d1ms", false),
         ("interval: 100ms", true),
@@ -334,6 +345,26 @@ fn rules_between_settings_hold_at_their_edges() {
         let text = format!("poll:\n  {poll}\n{}", smallest());
         assert_eq!(load_text(&text, &[]).is_ok(), accepted, "{poll}");
     }
+}
+
+#[test]
+fn a_learned_settle_starts_at_ten_minutes_and_its_bounds_are_told() {
+    let with = |poll: &str| format!("poll:\n  settle: auto\n  {poll}\n{}", smallest());
+    let config = load_text(&with("window: 1d"), &[]).unwrap();
+    assert_eq!(config.poll.settle, Settle::Auto);
+    let visibility = config.poll.visibility();
+    assert!(visibility.learns);
+    assert_eq!(visibility.rule.settle, chrono::TimeDelta::minutes(10));
+    assert!(Summary(&config).to_string().contains("habits ask (1m to 30m)"));
+    assert_eq!(
+        problems(&with("window: 30m\n  stale_after: 20m"), &[]),
+        [
+            "poll.window: is 30m, too short to hold a settled window; it must be at least poll.settle + 5m = \
+             35m (poll.settle: auto learns up to 30m)",
+            "poll.stale_after: is 20m, so that values would vanish before the next window settles; it must exceed \
+             poll.settle + 5m = 35m (poll.settle: auto learns up to 30m)",
+        ]
+    );
 }
 
 #[test]

@@ -69,6 +69,12 @@ impl Settling {
     /// The longest settle that is ever learned; the other durations must leave room for it.
     pub const LONGEST: std::time::Duration = std::time::Duration::from_secs(30 * 60);
 
+    /// The settle that was chosen last.
+    #[must_use]
+    pub fn chosen(&self) -> TimeDelta {
+        minutes(self.chosen)
+    }
+
     /// A window appeared that was not there when it was asked for before.
     pub fn appeared(&mut self, age: TimeDelta, now: DateTime<Utc>) {
         if let Some(hour) = self.hour_mut(now) {
@@ -111,7 +117,7 @@ impl Settling {
                 self.chosen = wanted;
             }
         }
-        minutes(self.chosen)
+        self.chosen()
     }
 
     /// What there is to tell at `now`, beside the settle in force.

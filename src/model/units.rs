@@ -25,24 +25,30 @@ pub enum LabelledBy {
 }
 
 impl LabelledBy {
-    /// The windows to name in a request for `range`, so that the reply is about `range`.
+    /// The window whose end is the label of this one.
     #[must_use]
-    pub fn asked(self, range: WindowRange) -> WindowRange {
+    pub fn label_of(self, window: Window) -> Window {
         match self {
-            Self::End => range,
-            Self::Start => WindowRange {
-                first: range.first.minus(1),
-                last: range.last.minus(1),
-            },
+            Self::End => window,
+            Self::Start => window.minus(1),
         }
     }
 
-    /// The window that a label means, given the window whose end it names.
+    /// The window that a label means, given the window whose end it is.
     #[must_use]
-    pub fn meant(self, labelled: Window) -> Window {
+    pub fn meant_by(self, label: Window) -> Window {
         match self {
-            Self::End => labelled,
-            Self::Start => labelled.plus(1),
+            Self::End => label,
+            Self::Start => label.plus(1),
+        }
+    }
+
+    /// The labels of a range, as a request for it must name them.
+    #[must_use]
+    pub fn labels_of(self, range: WindowRange) -> WindowRange {
+        WindowRange {
+            first: self.label_of(range.first),
+            last: self.label_of(range.last),
         }
     }
 }
@@ -71,6 +77,24 @@ impl Units {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_start_is_five_minutes_before_the_end() {
+        let window = Window::ending_at(1_800_000_300).unwrap();
+        let range = WindowRange {
+            first: window.minus(11),
+            last: window,
+        };
+        for (labelled_by, label) in [
+            (LabelledBy::End, 1_800_000_300),
+            (LabelledBy::Start, 1_800_000_000),
+        ] {
+            let labels = labelled_by.labels_of(range);
+            assert_eq!(labels.last.end_seconds(), label);
+            assert_eq!(labels.count(), 12);
+            assert_eq!(labelled_by.meant_by(labels.last), window);
+        }
+    }
 
     #[test]
     fn both_bases_convert_the_documented_example() {

@@ -14,7 +14,9 @@ use super::rows::Asked;
 use super::{request, signature, status};
 use crate::clock::Clock;
 use crate::config::{Account, Api};
-use crate::model::{Answer, DateShift, Disposition, Domain, Endpoint, Failure, Reason, Units, WindowRange};
+use crate::model::{
+    Answer, DateShift, Disposition, Domain, Endpoint, Failure, LabelledBy, Reason, Units, WindowRange,
+};
 use crate::observer::Observer;
 use crate::telemetry::chain;
 
@@ -47,6 +49,7 @@ pub struct Client {
     username: String,
     secret_key: SecretString,
     units: Units,
+    origin_ratio_label: LabelledBy,
     clock: Clock,
     observer: Arc<dyn Observer>,
 }
@@ -101,6 +104,7 @@ impl Client {
             username: account.username.clone(),
             secret_key: account.secret_key.clone(),
             units: account.units,
+            origin_ratio_label: account.origin_ratio_label,
             clock,
             observer,
         }
@@ -145,6 +149,12 @@ impl Client {
         range: WindowRange,
         shift: DateShift,
     ) -> Result<Answer, Failure> {
+        let labelled_by = match endpoint {
+            Endpoint::BandwidthFlow => LabelledBy::End,
+            Endpoint::OriginRatio => self.origin_ratio_label,
+        };
+        // The provider knows windows by their labels, in requests as in replies.
+        let range = labelled_by.labels_of(range);
         let signed_at = self.clock.now();
         let date = signature::date(signed_at, self.api.time_zone, shift);
         let signature = signature::signature(&self.username, &self.secret_key, date);
@@ -198,7 +208,13 @@ impl Client {
             Err(failure) if code == StatusCode::OK => return Err(failure),
             Err(_) => return Err(http_status(code, retry_after)),
         };
-        decoded.map_err(|error| match error {
+        let meant = |mut answer: Answer| {
+            for reading in answer.readings.iter_mut().flatten() {
+                reading.window = labelled_by.meant_by(reading.window);
+            }
+            answer
+        };
+        decoded.map(meant).map_err(|error| match error {
             DecodeError::Status { status: 7, msg } => {
                 self.signature_refused(&signature, signed_at, shift, skew, &msg)
             }

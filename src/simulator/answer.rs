@@ -181,6 +181,7 @@ impl Call {
                 let style = Style {
                     time_zone: options.time_zone,
                     idle_ratio: options.idle_ratio,
+                    origin_ratio_label: options.origin_ratio_label,
                     habits,
                 };
                 reply::render(&question, &options.traffic, &style, now)

@@ -6,7 +6,7 @@ use chrono::FixedOffset;
 use secrecy::SecretString;
 
 use crate::clock::Clock;
-use crate::model::{Domain, Endpoint};
+use crate::model::{Domain, Endpoint, LabelledBy};
 use crate::simulator::habits::Habits;
 use crate::simulator::reply::IdleRatio;
 use crate::simulator::traffic::Traffic;
@@ -30,6 +30,8 @@ pub struct SimulatorOptions {
     pub origin_ratio_limit: usize,
     /// How `originRatio` is printed at zero bandwidth.
     pub idle_ratio: IdleRatio,
+    /// Which end of a window the labels of `origin_ratio` name, in requests as in replies.
+    pub origin_ratio_label: LabelledBy,
     /// What is always odd about replies.
     pub habits: Habits,
     /// How many requests the log keeps, the newest ones; 0 for a bench.
@@ -103,6 +105,7 @@ impl SimulatorOptions {
             bandwidth_flow_limit: 100,
             origin_ratio_limit: 100,
             idle_ratio: IdleRatio::Dash,
+            origin_ratio_label: LabelledBy::End,
             habits: Habits::NONE,
             log_limit: 10_000,
         }

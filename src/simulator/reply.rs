@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, FixedOffset, Utc};
 
-use crate::model::{Domain, Endpoint, Window, WindowRange};
+use crate::model::{Domain, Endpoint, LabelledBy, Window, WindowRange};
 use crate::simulator::habits::{Habit, Habits};
 use crate::simulator::traffic::{DomainTraffic, Traffic, Truth};
 
@@ -38,6 +38,8 @@ pub struct Style {
     pub time_zone: FixedOffset,
     /// See [`IdleRatio`].
     pub idle_ratio: IdleRatio,
+    /// Which end of a window the labels of `origin_ratio` name.
+    pub origin_ratio_label: LabelledBy,
     /// What is odd about them.
     pub habits: Habits,
 }
@@ -221,7 +223,12 @@ impl Table<'_> {
     /// section 4).
     fn origin_ratio(&mut self, question: &Question, traffic: &Traffic) {
         let stranger = self.has(Habit::DomainsNeverAskedFor).then(stranger).flatten();
-        let bins = bins(question.range, self.style.habits, self.now);
+        let labelled_by = self.style.origin_ratio_label;
+        let meant = WindowRange {
+            first: labelled_by.meant_by(question.range.first),
+            last: labelled_by.meant_by(question.range.last),
+        };
+        let bins = bins(meant, self.style.habits, self.now);
         self.out.push('[');
         for domain in stranger.iter().chain(&question.domains) {
             let traffic = traffic.of(domain);
@@ -250,7 +257,8 @@ impl Table<'_> {
             };
             self.comma_unless_first();
             self.out.push_str("{\"time\":");
-            self.number(bin.window.end_seconds());
+            let label = self.style.origin_ratio_label.label_of(bin.window);
+            self.number(label.end_seconds());
             self.damaged_field("originRatio", truth.origin_ratio_percent);
             self.field("originBandwidth", Some(truth.origin_mbps));
             self.field("bandwidth", Some(truth.edge_mbps));

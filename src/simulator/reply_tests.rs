@@ -39,6 +39,7 @@ fn style(habits: &[Habit]) -> Style {
     Style {
         time_zone: FixedOffset::east_opt(8 * 3_600).unwrap(),
         idle_ratio: IdleRatio::Dash,
+        origin_ratio_label: LabelledBy::End,
         habits: habits.iter().fold(Habits::NONE, |all, habit| all.with(*habit)),
     }
 }
@@ -123,6 +124,34 @@ fn labels_follow_the_time_zone() {
     };
     let reply = render(&question, &Traffic::prompt(1), &west, window(FIRST).end());
     assert!(reply.contains(r#"{"2018-06-01 23:15":{"#), "{reply}");
+}
+
+#[test]
+fn labels_of_origin_ratio_may_name_starts_in_requests_as_in_replies() {
+    let start = Style {
+        origin_ratio_label: LabelledBy::Start,
+        ..style(&[])
+    };
+    let traffic = Traffic {
+        scripts: vec![fixed("a.com", FIRST, 8.0, 2.0)],
+        ..Traffic::prompt(1)
+    };
+    let asked = |endpoint, label| {
+        let question = question(endpoint, &["a.com"], label, label);
+        render(&question, &traffic, &start, window(FIRST).end())
+    };
+    let reply = asked(Endpoint::OriginRatio, FIRST - 300);
+    assert!(
+        reply.contains(r#"[{"time":1527930600,"originRatio":25,"originBandwidth":2,"bandwidth":8}]"#),
+        "{reply}"
+    );
+    // The window that starts now has not ended.
+    assert!(asked(Endpoint::OriginRatio, FIRST).contains(r#""data":[]"#));
+    let reply = asked(Endpoint::BandwidthFlow, FIRST);
+    assert!(
+        reply.contains(r#"{"2018-06-02 17:15":{"a.com":{"bandwidth":8"#),
+        "{reply}"
+    );
 }
 
 #[test]

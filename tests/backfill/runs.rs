@@ -1,6 +1,7 @@
 //! Whole runs: what is written, what is missing, what is refused, and what an interruption costs.
 
 use std::process::Command;
+use std::time::Duration;
 
 use jdcloud_cdn_exporter::model::{Domain, Endpoint, Window};
 use jdcloud_cdn_exporter::simulator::{Effect, Fault, Rule, Script, Traffic};
@@ -152,6 +153,25 @@ async fn a_refused_account_is_not_asked_again_and_again() {
     // At most what is under way at once by default.
     assert!(site.requests() <= 8, "{}", site.requests());
     assert!(!site.path("day.om.partial").exists(), "nothing was read");
+}
+
+#[tokio::test]
+async fn the_accounts_limits_are_kept() {
+    let site = Site::start(12, Traffic::prompt(1)).await;
+    site.configure(20, 1);
+    let ran = site.run(&DAY).await;
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let starts: Vec<_> = site
+        .provider
+        .requests()
+        .iter()
+        .map(|request| request.at)
+        .collect();
+    assert_eq!(starts.len(), 12 + 11);
+    // 22 spaces of 50 ms, less one for what the network does to the first and the last.
+    let took = starts[22].duration_since(starts[0]);
+    assert!(took >= Duration::from_millis(21 * 50), "{took:?}");
+    assert!(site.provider.max_concurrency() <= 8);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The exporter in this process against a simulator, both at a fixed time, after its first round.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,16 +115,16 @@ fn configuration(base_url: &str) -> String {
         SimulatorOptions::DEMO_SECRET_KEY,
     );
     for name in SimulatorOptions::DEMO_DOMAINS {
-        text.push_str(&format!("      - {name}\n"));
+        writeln!(text, "      - {name}").unwrap();
     }
     for name in SimulatorOptions::DEMO_LIVE_DOMAINS {
-        text.push_str(&format!(
-            "      - name: {name}\n        endpoints: [bandwidth_flow]\n"
-        ));
+        writeln!(text, "      - name: {name}\n        endpoints: [bandwidth_flow]").unwrap();
     }
-    text.push_str(&format!(
-        "  - name: old-team\n    username: {}\n    secret_key: not-the-right-key\n    domains:\n      - old.example.com\n",
+    writeln!(
+        text,
+        "  - name: old-team\n    username: {}\n    secret_key: not-the-right-key\n    domains:\n      - old.example.com",
         SimulatorOptions::DEMO_USERNAME,
-    ));
+    )
+    .unwrap();
     text
 }

@@ -3,6 +3,7 @@
 //!
 //! Without Chromium (Debian's package `chromium`) these tests say so and do nothing, unless
 //! `JDCLOUD_REQUIRE_REAL_PARTS=1` asks for it.
+#![cfg(test)]
 
 mod chromium;
 mod exporter;
@@ -93,7 +94,7 @@ async fn headings_and_filter_work_without_script() {
     let mut by_name = names(&dom);
     assert_eq!(by_name.len(), 13);
     assert!(by_name.is_sorted(), "{by_name:?}");
-    let heading = dom.split("Bandwidth, Mbit/s").next().unwrap();
+    let heading = dom.split("Bandwidth, Mbit/s</a>").next().unwrap();
     let link = heading
         .rsplit("href=\"")
         .next()
@@ -123,7 +124,13 @@ async fn it_is_light_or_dark_as_the_reader_prefers_and_fits_a_phone() {
     let exporter = Running::start().await;
     let (light, dark) = ([0xf6, 0xf7, 0xf9], [0x12, 0x16, 0x1c]);
     for (name, path, size, scheme, background) in [
-        ("status", "/?lang=en", (1_280, 940), chromium::LIGHT, light),
+        (
+            "status",
+            "/?lang=en&sort=origin_ratio",
+            (1_280, 1_000),
+            chromium::LIGHT,
+            light,
+        ),
         (
             "status-zh-dark",
             "/?lang=zh&sort=bandwidth",

@@ -1,7 +1,7 @@
 //! `docs/METRICS.md` lists exactly the metrics that the code has, in the code's words.
 
-use jdcloud_cdn_exporter::exposition::Format;
-use jdcloud_cdn_exporter::exposition::families::{FAMILIES, WINDOW_FAMILIES};
+use jdcloud_cdn_exporter::exposition::families::FAMILIES;
+use jdcloud_cdn_exporter::exposition::{Format, WINDOW_FAMILIES};
 
 use crate::parse::parse;
 use crate::support::{busy_self_metrics, own_text};
@@ -14,8 +14,12 @@ fn row(name: &str, kind: &str, labels: &[&str], help: &str) -> String {
 fn rows_of_the_code() -> Vec<String> {
     let mut rows: Vec<_> = FAMILIES
         .iter()
-        .chain(&WINDOW_FAMILIES)
         .map(|family| row(family.name, "gauge", family.source.labels(), family.help))
+        .chain(
+            WINDOW_FAMILIES
+                .iter()
+                .map(|family| row(family.name, "gauge", &["domain"], family.help)),
+        )
         .collect();
     for (name, family) in parse(&own_text(&busy_self_metrics(), Format::Text), Format::Text) {
         let labels = family.samples[0].labels.iter().map(|(label, _)| label.as_str());

@@ -10,7 +10,7 @@ use super::text::{self, Escaped};
 use super::view::{Row, View};
 use super::{EndpointStatus, Language, sparkline, style};
 use crate::build_info;
-use crate::model::{AccountName, Field};
+use crate::model::{AccountName, Field, Settling};
 
 /// Where the page is.
 const PATH: &str = "/";
@@ -73,6 +73,7 @@ impl Page<'_> {
         self.endpoints(out)?;
         self.domains(out)?;
         out.write_str("</main>\n")?;
+        self.settle(out)?;
         let json = self.query.link(JSON_PATH);
         let now = self.view.status.now.format("%Y-%m-%d %H:%M:%S");
         write!(
@@ -135,12 +136,41 @@ impl Page<'_> {
         out.write_str("</nav>\n</header>\n")
     }
 
+    /// How old a window must be, and what the last day taught of it.
+    fn settle(&self, out: &mut String) -> fmt::Result {
+        let Some(settle) = &self.view.status.settle else {
+            return Ok(());
+        };
+        let origin = if settle.learned {
+            Phrase::SettleLearned
+        } else {
+            Phrase::SettleFixed
+        };
+        let present = text::duration(settle.present, self.language);
+        let rule = self
+            .language
+            .fill(Phrase::Settled, &[&present, &self.text(origin)]);
+        let (lesson, age) = match settle.enough {
+            Some(enough) => (Phrase::SettleEnough, enough),
+            None => (
+                Phrase::SettleNeverEnough,
+                TimeDelta::from_std(Settling::LONGEST).unwrap_or(TimeDelta::MAX),
+            ),
+        };
+        write!(out, "<p class=\"quiet\">{rule}")?;
+        if settle.windows > 0 {
+            let age = text::duration(age, self.language);
+            write!(out, " {}", self.language.fill(lesson, &[&settle.windows, &age]))?;
+        }
+        out.write_str("</p>\n")
+    }
+
     fn tiles(&self, out: &mut String) -> fmt::Result {
         let summary = &self.view.summary;
         let total: usize = summary.states.iter().sum();
-        write!(
+        writeln!(
             out,
-            "<div class=\"tiles\" role=\"group\" aria-label=\"{}\">\n",
+            "<div class=\"tiles\" role=\"group\" aria-label=\"{}\">",
             self.text(Phrase::Overview)
         )?;
         let bandwidth = summary.bandwidth.map_or(ABSENT.to_owned(), text::bits);
@@ -235,8 +265,9 @@ impl Page<'_> {
         }
         out.write_str("</td><td class=\"message\">")?;
         if let Some((at, failure)) = &status.last_failure {
+            out.write_str("<span class=\"quiet\">")?;
             self.time(out, *at)?;
-            write!(out, " {}", Escaped(&failure.message))?;
+            write!(out, " ·</span> {}", Escaped(&failure.message))?;
         }
         out.write_str("</td></tr>\n")
     }

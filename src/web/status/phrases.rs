@@ -124,6 +124,11 @@ phrases! {
     Pages: "Pages", "页面";
     LanguageChoice: "Language", "语言";
     Overview: "Overview", "概览";
+    Settled: "A window counts as settled {} after its end ({}).", "窗口结束 {} 后视为稳定（{}）。";
+    SettleLearned: "learned", "自动学习";
+    SettleFixed: "as configured", "按配置";
+    SettleEnough: "Of {} windows seen to appear over the last day, fewer than 1 in 1,000 changed more than {} after their end: that would have been enough.", "过去一天观察到 {} 个窗口，结束 {} 后仍变化的不足千分之一：该时长已足够。";
+    SettleNeverEnough: "Of {} windows seen to appear over the last day, 1 in 1,000 or more still changed {} after their end.", "过去一天观察到 {} 个窗口，结束 {} 后仍变化的达到千分之一以上。";
     Domains: "Domains", "域名";
     Domain: "Domain", "域名";
     Account: "Account", "账号";

@@ -25,10 +25,10 @@ th,td{text-align:left;padding:.4rem .9rem;border-top:1px solid var(--line);verti
 th{font-size:.85rem;font-weight:600;color:var(--quiet);white-space:nowrap}
 th a{color:inherit}th[aria-sort] a{color:var(--text)}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-td.name{font-weight:500;overflow-wrap:anywhere}td.name small{display:block;font-weight:400}
+td.name{font-weight:500;overflow-wrap:anywhere;min-width:7rem}.domains td.name{min-width:16.5rem}td.name small{margin-left:.6rem;white-space:nowrap;font-weight:400}
 td.error,td.message{font-size:.9rem;overflow-wrap:anywhere;min-width:10rem}
 time,.nowrap{white-space:nowrap}
-svg{vertical-align:middle;margin-left:.6rem;border-bottom:1px solid var(--line)}
+svg{vertical-align:middle;margin-left:.6rem;border-bottom:1px solid var(--line)}svg:empty{border-color:transparent}
 path{fill:none;stroke:var(--spark);stroke-width:1.5;stroke-linecap:round;stroke-linejoin:round}
 .state{display:inline-block;padding:0 .55rem;border-radius:1rem;font-size:.85rem;white-space:nowrap}
 .state.up{color:var(--up);background:var(--up-bg)}.state.no_data{color:var(--no_data);background:var(--no_data-bg)}.state.stale{color:var(--stale);background:var(--stale-bg)}.state.failing{color:var(--failing);background:var(--failing-bg)}
@@ -41,9 +41,9 @@ body{padding:.75rem}.tiles{grid-template-columns:repeat(6,1fr);gap:.5rem}.tile{g
 table,tbody,tr,td{display:block}
 thead tr{display:flex;flex-wrap:wrap;gap:.2rem .9rem;padding:.3rem .9rem .6rem}th{border:0;padding:0}.plain thead{display:none}
 tr{padding:.5rem .9rem;border-top:1px solid var(--line)}thead tr{border-top:0}
-td,td.n{display:flex;justify-content:space-between;align-items:center;gap:1rem;border:0;padding:.1rem 0;text-align:right;min-width:0}
-td::before{color:var(--quiet);font-size:.85rem;font-weight:400;text-align:left;white-space:nowrap}
-td.name{display:block;text-align:left;font-weight:600}td.name::before{content:none!important}td:empty{display:none}
-td svg{margin-left:auto;order:-1}td.n::before{order:-2}
+td,td.n{border:0;padding:.1rem 0;text-align:right}td.error,td.message{text-align:left}
+td::before{float:left;margin-right:1rem;color:var(--quiet);font-size:.85rem;white-space:nowrap}
+td.error::before,td.message::before{float:none;display:block}
+td.name,.domains td.name{text-align:left;font-weight:600;min-width:0}td.name::before{content:none!important}td:empty{display:none}
 input{flex:1}}
 ";

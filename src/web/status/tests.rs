@@ -9,7 +9,7 @@ use super::query::StateKind;
 use super::view::{Row, State, View};
 use super::*;
 use crate::model::{
-    Disposition, Domain, Entry, Field, LastPoll, Reading, Track, Values, Window, WindowRange,
+    Disposition, Domain, Entry, Field, LastPoll, Reading, SettleReport, Track, Values, Window, WindowRange,
 };
 
 /// Settled windows are those from 11:10 to 11:55.
@@ -30,7 +30,7 @@ fn window(clock: &str) -> Window {
     Window::ending_at(at(&format!("2026-11-22T{clock}:00Z")).timestamp()).unwrap()
 }
 
-fn track(endpoint: Endpoint, last_poll: LastPoll, readings: &[(&str, &[(Field, f64)])]) -> Option<Track> {
+fn track(endpoint: Endpoint, last_poll: LastPoll, readings: &[(&str, &[(Field, f64)])]) -> Track {
     let mut track = Track::new(endpoint);
     let readings: Vec<Reading> = readings
         .iter()
@@ -47,7 +47,7 @@ fn track(endpoint: Endpoint, last_poll: LastPoll, readings: &[(&str, &[(Field, f
     };
     track.series.merge(&readings, kept);
     track.last_poll = last_poll;
-    Some(track)
+    track
 }
 
 fn entry(name: &str, account: &str, tracks: [Option<Track>; 2]) -> Arc<Entry> {
@@ -77,7 +77,7 @@ fn status() -> Status {
             "a.example.com",
             "first",
             [
-                track(
+                Some(track(
                     live,
                     LastPoll::Usable,
                     &[
@@ -87,8 +87,8 @@ fn status() -> Status {
                         // Not settled.
                         ("12:00", &[(Bandwidth, 9e9)]),
                     ],
-                ),
-                track(
+                )),
+                Some(track(
                     ratio,
                     LastPoll::Usable,
                     // 1.53 of 6.46 Mbps.
@@ -100,18 +100,18 @@ fn status() -> Status {
                             (OriginRatio, 0.2362),
                         ],
                     )],
-                ),
+                )),
             ],
         ),
         entry(
             "b.example.com",
             "second",
             [
-                track(
+                Some(track(
                     live,
                     LastPoll::Failed(Reason::Timeout),
                     &[("11:50", &[(Bandwidth, 1_525_000.0)])],
-                ),
+                )),
                 None,
             ],
         ),
@@ -119,14 +119,14 @@ fn status() -> Status {
             "c.example.com",
             "second",
             [
-                track(live, LastPoll::Usable, &[("11:20", &[(Bandwidth, 1e6)])]),
+                Some(track(live, LastPoll::Usable, &[("11:20", &[(Bandwidth, 1e6)])])),
                 None,
             ],
         ),
         entry(
             "d.example.com",
             "second",
-            [track(live, LastPoll::Never, &[]), None],
+            [Some(track(live, LastPoll::Never, &[])), None],
         ),
     ];
     let mut failures = [0; Reason::ALL.len()];
@@ -146,7 +146,12 @@ fn status() -> Status {
         now: at(NOW),
         uptime: Duration::from_secs(93_784),
         snapshot: Arc::new(Snapshot::new(1, RULE, entries)),
-        settle: None,
+        settle: Some(SettleReport {
+            present: TimeDelta::minutes(10),
+            learned: true,
+            enough: Some(TimeDelta::minutes(7)),
+            windows: 4_000,
+        }),
         endpoints: vec![
             poller("first", live),
             poller("first", ratio),
@@ -303,7 +308,7 @@ fn states_of_a_track() {
             .map(|end| (*end, &[(Field::Bandwidth, 1.0)][..]))
             .collect();
         let track = track(Endpoint::BandwidthFlow, last_poll, &readings);
-        Arc::make_mut(&mut status.snapshot).entries = vec![entry("x.example.com", "x", [track, None])];
+        Arc::make_mut(&mut status.snapshot).entries = vec![entry("x.example.com", "x", [Some(track), None])];
         let view = View::new(&status, &query(""));
         assert_eq!(view.rows[0].state.kind(), kind, "{last_poll:?} {ends:?}");
     }
@@ -332,9 +337,11 @@ fn the_page_tells_it_in_both_languages() {
         "<td>never</td><td>under way <span class=\"state no_data\">first round under way</span></td>",
         "<span class=\"nowrap\">timeout 3</span>, <span class=\"nowrap\">signature 1</span>",
         "failing batches: 2",
-        ">5 min ago</time> no reply from api.example.net within 10s</td>",
+        ">5 min ago</time> ·</span> no reply from api.example.net within 10s</td>",
         "Rows 1 to 4 of 4",
         "As of 2026-11-22 12:06:00 UTC.",
+        "A window counts as settled 10 min after its end (learned). Of 4000 windows",
+        "changed more than 7 min after their end",
         "<a href=\"/api/status?sort=bandwidth\">",
     ] {
         assert!(english.contains(expected), "{expected} in {english}");
