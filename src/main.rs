@@ -23,6 +23,13 @@ use jdcloud_cdn_exporter::{build_info, manual, telemetry};
 /// The exit code of a configuration, or a command line, that cannot be used.
 const UNUSABLE: u8 = 2;
 
+/// Threads that serve and poll. One would do; the second keeps health checks quick while the first
+/// decodes a large reply. More would only hold memory, since malloc keeps some for each thread.
+const WORKERS: usize = 2;
+
+/// Threads that render, compress, check passwords, read files and resolve names.
+const BLOCKING: usize = 4;
+
 /// Blocking work that is under way at the end is waited for no longer than this.
 const SHUTDOWN: Duration = Duration::from_millis(500);
 
@@ -225,6 +232,8 @@ fn parts(
 /// Runs until a signal asks for the end, which a second one does not wait for; nothing comes of it then.
 fn run<T>(work: impl AsyncFnOnce(CancellationToken) -> anyhow::Result<T>) -> anyhow::Result<Option<T>> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .max_blocking_threads(BLOCKING)
         .enable_all()
         .build()
         .context("the runtime cannot start")?;
