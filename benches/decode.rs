@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use chrono::{DateTime, FixedOffset};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use jdcloud_cdn_exporter::model::{Domain, Endpoint, Units, Window, WindowRange};
+use jdcloud_cdn_exporter::model::{Domain, Endpoint, LabelledBy, Units, Window, WindowRange};
 use jdcloud_cdn_exporter::provider::{Asked, decode};
 use jdcloud_cdn_exporter::simulator::reply::{Question, Style, render};
 use jdcloud_cdn_exporter::simulator::{Habits, IdleRatio, Lateness, Traffic};
@@ -41,7 +41,7 @@ fn reply(question: &Question) -> String {
         ..Traffic::new(1)
     };
     let style = Style {
-        origin_ratio_label: Default::default(),
+        origin_ratio_label: LabelledBy::End,
         time_zone: beijing(),
         idle_ratio: IdleRatio::Dash,
         habits: Habits::NONE,

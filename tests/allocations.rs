@@ -6,7 +6,7 @@
 
 use allocation_counter::measure;
 use chrono::{DateTime, FixedOffset};
-use jdcloud_cdn_exporter::model::{Domain, Endpoint, Reading, Units, Window, WindowRange};
+use jdcloud_cdn_exporter::model::{Domain, Endpoint, LabelledBy, Reading, Units, Window, WindowRange};
 use jdcloud_cdn_exporter::provider::{Asked, decode};
 use jdcloud_cdn_exporter::simulator::reply::{Question, Style, render};
 use jdcloud_cdn_exporter::simulator::{Habits, IdleRatio, Lateness, Traffic};
@@ -38,6 +38,7 @@ fn cost(endpoint: Endpoint, windows: u32) -> Cost {
         ..Traffic::new(1)
     };
     let style = Style {
+        origin_ratio_label: LabelledBy::End,
         time_zone: zone,
         idle_ratio: IdleRatio::Dash,
         habits: Habits::NONE,

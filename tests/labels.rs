@@ -1,5 +1,6 @@
 //! A provider that labels the windows of `origin_ratio` by their start: noticed, and corrected by a
 //! setting, through the real client and real HTTP.
+#![cfg(test)]
 
 use std::sync::Arc;
 

@@ -208,9 +208,10 @@ fn header_start(config: &Config, range: WindowRange) -> String {
 fn header_part(account: &Account, endpoint: Endpoint, batch: usize, domains: &[Domain]) -> String {
     let names: Vec<&str> = domains.iter().map(Domain::as_str).collect();
     format!(
-        " {} {:?} {endpoint} {batch} {}",
+        " {} {:?} {:?} {endpoint} {batch} {}",
         serde_json::Value::from(account.username.as_str()),
         account.units,
+        account.origin_ratio_label,
         serde_json::Value::from(names),
     )
 }

@@ -18,7 +18,8 @@ use crate::exposition::{Format, PageError, SelfMetrics, WindowsText, render_doma
 use crate::store::Store;
 
 /// How hard a shared part is compressed: 10,000 domains (9.1 MB) become 702 kB in 9 ms. Level 1
-/// makes 1,010 kB of them in 7 ms, level 4 643 kB in 21 ms, level 6 639 kB in 44 ms.
+/// makes 1,010 kB of them in 7 ms, level 4 643 kB in 21 ms, level 6 639 kB in 44 ms. A day of
+/// `/windows` of 1,000 domains (152 MB) becomes 12.8 MB in 0.36 s, of which 0.06 s are the text.
 const HEAD_LEVEL: Compression = Compression::new(2);
 
 /// How hard the exporter's own part is compressed, once for each scrape.
@@ -205,7 +206,7 @@ enum Parts {
     Gzip {
         /// Text that has not been compressed yet; the compressor is called once a chunk.
         chunk: Vec<u8>,
-        deflater: Deflater,
+        deflater: Box<Deflater>,
         parts: Vec<Bytes>,
     },
 }
@@ -217,7 +218,7 @@ impl Parts {
         }
         Self::Gzip {
             chunk: Vec::with_capacity(CHUNK),
-            deflater: Deflater::head(HEAD_LEVEL),
+            deflater: Box::new(Deflater::head(HEAD_LEVEL)),
             parts: Vec::new(),
         }
     }
