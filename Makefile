@@ -22,6 +22,7 @@ help: ## Lists the targets
 test: parts lint ## Checks everything; installs what it needs (Debian: apt-get, as root or by sudo)
 	$(CARGO) build --locked --release
 	env -u JDCLOUD_CHAOS_SECONDS $(REAL_PARTS) $(CARGO) test --locked
+	$(REAL_PARTS) deploy/test
 	@echo "make test: everything passed"
 
 demo: ## Runs the exporter against a simulated provider; look at http://localhost:10530/

@@ -254,6 +254,19 @@ mod tests {
     }
 
     #[test]
+    fn a_key_with_line_breaks_makes_one_line() {
+        assert_eq!(
+            parse("\"one\\ntwo\": 3\n").unwrap_err().concat().lines().count(),
+            1
+        );
+        let problems = parse("http_server_config:\n  headers: {\"a\\r\\nb\": c}\n").unwrap_err();
+        assert!(
+            problems.iter().all(|problem| !problem.contains(char::is_control)),
+            "{problems:?}"
+        );
+    }
+
+    #[test]
     fn an_empty_file_is_plain_http_for_everybody() {
         for text in [
             "",

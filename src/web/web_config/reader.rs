@@ -37,11 +37,21 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     fn line(&self, key: &str, text: &str) -> String {
         let file = self.file.display();
-        if key.is_empty() {
+        let line = if key.is_empty() {
             format!("{file}: {text}")
         } else {
             format!("{file}: {key}: {text}")
+        };
+        // A key or a value may hold line breaks, and nothing in a file may write a line of the log.
+        let mut escaped = String::with_capacity(line.len());
+        for character in line.chars() {
+            if character.is_control() {
+                escaped.extend(character.escape_default());
+            } else {
+                escaped.push(character);
+            }
         }
+        escaped
     }
 
     pub(super) fn problem(&mut self, key: &str, text: &str) {
