@@ -5,13 +5,15 @@
 //! missing part is a failure.
 #![cfg(test)]
 
+mod comparison;
 mod database;
 mod outages;
+mod recipes;
 mod server;
 mod site;
 
 #[path = "../support/http.rs"]
-#[allow(dead_code, reason = "other tests look at more of a reply")]
+#[allow(dead_code, reason = "other tests look at the headers of a reply")]
 mod http;
 #[path = "../support/parts.rs"]
 #[allow(dead_code, reason = "other tests feed programs, these do not")]

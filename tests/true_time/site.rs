@@ -9,13 +9,15 @@ use chrono::{DateTime, TimeDelta};
 use jdcloud_cdn_exporter::app::{self, AppError, Parts};
 use jdcloud_cdn_exporter::clock::{Clock, ManualClock};
 use jdcloud_cdn_exporter::config::{self, Environment};
-use jdcloud_cdn_exporter::model::{Domain, Window};
+use jdcloud_cdn_exporter::model::{Domain, Endpoint, Window};
 use jdcloud_cdn_exporter::simulator::{
     OwnedDomain, SimulatedAccount, Simulator, SimulatorOptions, Traffic, Truth,
 };
 use jdcloud_cdn_exporter::web::{Limits, TelemetryPath, listener};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use crate::server::{free_address, until};
 
 /// From one window's end to the next, in seconds.
 pub(crate) const WINDOW: i64 = 300;
@@ -111,7 +113,7 @@ impl Site {
         let mut site = Self {
             provider,
             domains,
-            address: crate::server::free_address(),
+            address: free_address(),
             clock,
             exporter: None,
         };
@@ -167,6 +169,19 @@ impl Site {
 
     pub(crate) fn advance(&self, seconds: i64) {
         self.clock.set(self.clock.now() + TimeDelta::seconds(seconds));
+    }
+
+    /// Waits until the exporter has read what the provider has now.
+    pub(crate) async fn polled(&self) {
+        let asked = || self.provider.request_count(Endpoint::BandwidthFlow);
+        let before = asked();
+        until("two more polls", async || {
+            // The first may have begun before, and when the third begins the second has ended.
+            (asked() >= before + 3)
+                .then_some(())
+                .ok_or_else(|| asked().to_string())
+        })
+        .await;
     }
 
     /// The end of the newest window that is settled.
