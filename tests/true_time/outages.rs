@@ -16,6 +16,8 @@ use crate::site::{FIGURES, Figure, HORIZON, Site, WINDOW, newest_window, window}
 const OUTAGE: i64 = 2_400;
 /// How long ago the test begins. All of it is within the databases' out-of-order time.
 const AGO: i64 = 4 * 3_600;
+/// Makes `VictoriaMetrics` count a sample once that was sent twice.
+const ONCE: &str = "-dedup.minScrapeInterval=1ms";
 /// As far as queries look back; more than was ever written.
 const LOOK_BACK: &str = "8h";
 
@@ -212,7 +214,7 @@ async fn victoria_metrics_has_every_window_once_after_every_outage() {
     }
     let (site, start) = site().await;
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let store = Server::victoria_metrics(folders[0].path()).await;
+    let store = Server::victoria_metrics(folders[0].path(), &[ONCE]).await;
     let write_to = format!("http://{}/api/v1/write", store.address);
     let scraper = Server::vmagent(folders[1].path(), &job(&site), &write_to).await;
     let mut chain = Chain {
@@ -256,4 +258,32 @@ async fn a_second_prometheus_has_every_window_once_after_every_outage() {
         _folders: folders.into(),
     };
     chain.outages().await;
+}
+
+/// Why the documents ask for the flag: without it, what was scraped twice is there twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn victoria_metrics_counts_windows_twice_without_the_flag() {
+    if !installed(&["vmagent", "victoria-metrics"]) {
+        return;
+    }
+    let (site, _) = site().await;
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let store = Server::victoria_metrics(folders[0].path(), &[]).await;
+    let write_to = format!("http://{}/api/v1/write", store.address);
+    let _scraper = Server::vmagent(folders[1].path(), &job(&site), &write_to).await;
+    let windows = site.truth(FIGURES[0], &site.domains[0], site.now() - HORIZON, site.settled());
+    let expression = format!(
+        "count_over_time({}{{domain=\"{}\"}}[{LOOK_BACK}]) > {}",
+        FIGURES[0].0,
+        site.domains[0],
+        windows.len()
+    );
+    until("more samples than windows", async || {
+        let _flushed = store.get("/internal/force_flush").await;
+        let found = only(&store, &expression, newest_window() + WINDOW).await;
+        (!found.is_empty())
+            .then_some(())
+            .ok_or_else(|| expression.clone())
+    })
+    .await;
 }

@@ -66,14 +66,14 @@ impl Server {
         Self::begin("prometheus", arguments, address, "/-/ready").await
     }
 
-    /// VictoriaMetrics, which counts a sample that is sent twice once.
-    pub(crate) async fn victoria_metrics(folder: &Path) -> Self {
+    /// VictoriaMetrics, with these flags besides.
+    pub(crate) async fn victoria_metrics(folder: &Path, flags: &[&str]) -> Self {
         let address = free_address();
-        let arguments = vec![
+        let mut arguments = vec![
             format!("-storageDataPath={}", folder.join("data").display()),
             format!("-httpListenAddr={address}"),
-            "-dedup.minScrapeInterval=1ms".to_owned(),
         ];
+        arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
         Self::begin("victoria-metrics", arguments, address, "/health").await
     }
 
