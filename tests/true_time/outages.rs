@@ -83,6 +83,7 @@ impl Chain {
         self.complete("after the exporter's outage").await;
 
         self.site.provider.go_down().await;
+        self.site.noticed().await;
         for _ in 0..OUTAGE / WINDOW {
             self.site.advance(WINDOW);
         }

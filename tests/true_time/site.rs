@@ -17,6 +17,7 @@ use jdcloud_cdn_exporter::web::{Limits, TelemetryPath, listener};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::http;
 use crate::server::{free_address, until};
 
 /// From one window's end to the next, in seconds.
@@ -180,6 +181,21 @@ impl Site {
             (asked() >= before + 3)
                 .then_some(())
                 .ok_or_else(|| asked().to_string())
+        })
+        .await;
+    }
+
+    /// Waits until the exporter says of every domain that the provider cannot be asked.
+    pub(crate) async fn noticed(&self) {
+        until("no domain is up", async || {
+            let reply = http::request(self.address, "GET", "/metrics", &[]).await.unwrap();
+            let ups = reply
+                .text()
+                .lines()
+                .filter(|line| line.starts_with("jdcloud_cdn_up{"));
+            let ups: Vec<&str> = ups.collect();
+            let down = !ups.is_empty() && ups.iter().all(|line| line.ends_with(" 0"));
+            down.then_some(()).ok_or_else(|| ups.join("\n"))
         })
         .await;
     }
