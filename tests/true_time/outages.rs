@@ -95,10 +95,10 @@ impl Chain {
         self.scraper.start().await;
         self.complete("after the scraper's outage").await;
 
-        if self.store.is_some() {
-            self.store.as_mut().unwrap().stop().await;
+        if let Some(store) = &mut self.store {
+            store.stop().await;
             self.site.advance(OUTAGE);
-            self.store.as_mut().unwrap().start().await;
+            store.start().await;
             self.complete("after the store's outage").await;
         }
     }

@@ -134,7 +134,7 @@ impl Site {
             load_config: Arc::new(load.clone()),
         };
         let stop = CancellationToken::new();
-        let app = tokio::spawn(app::run(load().unwrap(), parts, stop.clone()));
+        let app = tokio::runtime::Handle::current().spawn(app::run(load().unwrap(), parts, stop.clone()));
         self.exporter = Some(Exporter { stop, app });
     }
 
@@ -148,7 +148,10 @@ impl Site {
 
     fn loader(&self) -> impl Fn() -> Result<config::Config, Vec<String>> + Clone + Send + Sync + use<> {
         let (live, others) = self.domains.split_last().unwrap();
-        let others: String = others.iter().map(|name| format!("      - {name}\n")).collect();
+        let others: String = others
+            .iter()
+            .flat_map(|name| ["      - ", name.as_str(), "\n"])
+            .collect();
         let text = format!(
             "api:\n  base_url: {}\n  max_requests_per_second: 1000\npoll:\n  window: {HORIZON}s\n  settle: \
              {SETTLE}s\naccounts:\n  - username: someone\n    secret_key: a made-up key\n    domains:\n\
