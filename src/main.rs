@@ -27,8 +27,10 @@ const UNUSABLE: u8 = 2;
 /// decodes a large reply. More would only hold memory, since malloc keeps some for each thread.
 const WORKERS: usize = 2;
 
-/// Threads that render, compress, check passwords, read files and resolve names.
-const BLOCKING: usize = 4;
+/// At most so many threads, started when needed, that render, compress, check passwords, read files and
+/// resolve names. Well above the requests of a few accounts: each new connection resolves a name, and
+/// while a resolver hangs those threads must not be missing for scrapes.
+const BLOCKING: usize = 256;
 
 /// Blocking work that is under way at the end is waited for no longer than this.
 const SHUTDOWN: Duration = Duration::from_millis(500);

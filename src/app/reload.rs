@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
+use tokio_util::task::TaskTracker;
 
 use super::LoadConfig;
 use super::pollers::Pollers;
@@ -16,6 +17,7 @@ pub(super) struct Reloader {
     load: Arc<LoadConfig>,
     metrics: Arc<SelfMetrics>,
     clock: Clock,
+    tasks: TaskTracker,
 }
 
 impl Reloader {
@@ -30,11 +32,22 @@ impl Reloader {
             load,
             metrics,
             clock,
+            tasks: TaskTracker::new(),
         }
     }
 
-    /// Every problem of the new configuration, or nothing.
-    pub(super) async fn reload(&self) -> Result<(), Vec<String>> {
+    /// Every problem of the new configuration, or nothing. It ends by itself, also when whoever asked
+    /// for it has left meanwhile.
+    pub(super) async fn reload(self: &Arc<Self>) -> Result<(), Vec<String>> {
+        let reloader = Arc::clone(self);
+        let reload = self.tasks.spawn(async move { reloader.reload_now().await });
+        reload.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "the reload ended unexpectedly");
+            Err(vec!["the reload ended unexpectedly; see the log".to_owned()])
+        })
+    }
+
+    async fn reload_now(&self) -> Result<(), Vec<String>> {
         let mut pollers = self.pollers.lock().await;
         systemd::reloading();
         let load = Arc::clone(&self.load);

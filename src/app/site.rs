@@ -1,5 +1,6 @@
 //! What the routes show: the metrics, readiness and the state of each poller.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -20,6 +21,7 @@ pub(super) struct LiveSite {
     started: Instant,
     views: Views,
     reloader: Arc<Reloader>,
+    was_ready: AtomicBool,
 }
 
 impl LiveSite {
@@ -37,6 +39,7 @@ impl LiveSite {
             started: Instant::now(),
             views,
             reloader,
+            was_ready: AtomicBool::new(false),
         }
     }
 }
@@ -72,8 +75,15 @@ impl Site for LiveSite {
 
     fn ready(&self) -> Result<(), String> {
         let views = self.views.lock().unwrap_or_else(PoisonError::into_inner);
+        // Once ready, always ready: a reload that adds an account is no reason to stop sending scrapes.
+        if self.was_ready.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         match views.iter().find(|progress| !progress.view().first_round_done) {
-            None => Ok(()),
+            None => {
+                self.was_ready.store(true, Ordering::Relaxed);
+                Ok(())
+            }
             Some(progress) => Err(format!(
                 "the first round of account {} at {} is under way",
                 progress.account(),

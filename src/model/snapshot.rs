@@ -137,14 +137,15 @@ impl Track {
         })
     }
 
-    /// The `up` gauge: the last poll was usable, and what it gave has not gone stale since (a
-    /// poller that died must not leave a 1 behind).
+    /// The `up` gauge: the last poll was usable, and the newest settled window is not stale; while no
+    /// window has settled yet, the newest one is not (a poller that died must not leave a 1 behind).
     #[must_use]
     pub fn is_up(&self, rule: &VisibilityRule, now: DateTime<Utc>) -> bool {
         self.last_poll == LastPoll::Usable
             && self
                 .series
-                .newest()
+                .newest_until(rule.newest_settled(now))
+                .or_else(|| self.series.newest())
                 .is_some_and(|newest| !rule.is_stale(newest.window, now))
     }
 

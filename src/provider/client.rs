@@ -26,6 +26,9 @@ const NOTABLE_SKEW_SECONDS: i64 = 300;
 /// The longest `Retry-After` that is believed.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
+/// So many characters of the provider's own words are told.
+const MOST_OF_MSG: usize = 200;
+
 /// Idle connections are closed before the provider is likely to close them under a request.
 const POOL_IDLE: Duration = Duration::from_secs(55);
 
@@ -199,10 +202,12 @@ impl Client {
             units: self.units,
         };
         let decoded = match body {
-            // A failure in the reply itself says more than its HTTP status; a success does not.
+            // A failure in the provider's own words says more than its HTTP status; a success does not.
             Ok(body) if code == StatusCode::OK => decode(endpoint, &body, &asked),
             Ok(body) => match decode(endpoint, &body, &asked) {
-                Err(error @ DecodeError::Status { .. }) => Err(error),
+                Err(DecodeError::Status { status, msg }) if status::is_documented(status) => {
+                    Err(DecodeError::Status { status, msg })
+                }
                 _ => return Err(http_status(code, retry_after)),
             },
             Err(failure) if code == StatusCode::OK => return Err(failure),
@@ -218,7 +223,13 @@ impl Client {
             DecodeError::Status { status: 7, msg } => {
                 self.signature_refused(&signature, signed_at, shift, skew, &msg)
             }
-            DecodeError::Status { status, msg } => self.status_failure(status, &signature, &msg),
+            DecodeError::Status { status, msg } => {
+                let mut failure = self.status_failure(status, &signature, &msg);
+                if let Disposition::Retry { after } = &mut failure.disposition {
+                    *after = retry_after;
+                }
+                failure
+            }
             DecodeError::CutOff(_) => transient(Reason::Decode, error.to_string()),
             DecodeError::Malformed(message) => stop(Reason::Decode, message),
         })
@@ -304,14 +315,33 @@ impl Client {
         }
     }
 
-    /// The provider's own words, in which it may repeat the request: the documents' return example
-    /// carries the request's signature.
+    /// The provider's own words, cut to a line, in which it may repeat the request: the documents'
+    /// return example carries the request's signature.
     fn without_secrets(&self, msg: &str, signature: &SecretString) -> String {
-        [signature.expose_secret(), self.secret_key.expose_secret()]
+        if msg.contains("signature\\\"") || msg.contains("signature\"") {
+            return "withheld, as it repeats the request".to_owned();
+        }
+        let text = [signature.expose_secret(), self.secret_key.expose_secret()]
             .iter()
             .filter(|secret| !secret.is_empty())
-            .fold(msg.to_owned(), |text, secret| text.replace(*secret, "***"))
+            .fold(msg.to_owned(), |text, secret| text.replace(*secret, "***"));
+        without_digests(&text).chars().take(MOST_OF_MSG).collect()
     }
+}
+
+/// The text without anything that looks like an MD5 digest, of whichever day and letter case.
+fn without_digests(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_hexdigit()) {
+        let (before, tail) = rest.split_at(start);
+        let end = tail.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(tail.len());
+        let (run, after) = tail.split_at(end);
+        out.push_str(before);
+        out.push_str(if run.len() >= 32 { "***" } else { run });
+        rest = after;
+    }
+    out + rest
 }
 
 fn url(base: &Url, endpoint: Endpoint) -> Url {
@@ -411,4 +441,23 @@ fn http_date(value: &HeaderValue) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc2822(value.to_str().ok()?.trim())
         .ok()
         .map(|date| date.to_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_taken_out_of_the_providers_words() {
+        let signature = "a35685491fd80a80b40a718c3a5c5c56";
+        for (text, told) in [
+            (format!("bad {signature}."), "bad ***."),
+            (format!("bad {}", signature.to_uppercase()), "bad ***"),
+            (format!("{signature}{signature}"), "***"),
+            ("签名错误 code 7 deadbeef".to_owned(), "签名错误 code 7 deadbeef"),
+            (String::new(), ""),
+        ] {
+            assert_eq!(without_digests(&text), told, "{text}");
+        }
+    }
 }

@@ -25,7 +25,7 @@ pub enum DecodeError {
     Status {
         /// Not 0.
         status: i64,
-        /// Cut to 200 characters.
+        /// As it stands, of any length: it may repeat the request and its signature.
         msg: String,
     },
     /// The body ends before the reply does.
@@ -75,7 +75,7 @@ fn decode_text(endpoint: Endpoint, text: &str, asked: &Asked<'_>) -> Result<Answ
         Some(0) => Ok(envelope.rows.finish()),
         Some(status) => Err(DecodeError::Status {
             status,
-            msg: envelope.msg.chars().take(200).collect(),
+            msg: envelope.msg.into_owned(),
         }),
         None => Err(DecodeError::Malformed(
             "the reply has no status that is a whole number".to_owned(),

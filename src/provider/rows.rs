@@ -117,7 +117,10 @@ impl<'a> Rows<'a> {
         convert: impl Fn(Units, f64) -> f64,
     ) {
         match Quantity::parse(raw) {
-            Quantity::Given(value) => values.set(field, convert(self.asked.units, value)),
+            Quantity::Given(value) => match convert(self.asked.units, value) {
+                value if value.is_finite() => values.set(field, value),
+                _ => self.reject(Reject::Value),
+            },
             Quantity::NotGiven => {}
             Quantity::Unusable => self.reject(Reject::Value),
         }

@@ -10,6 +10,12 @@ pub(super) struct Meaning {
     pub(super) remedy: &'static str,
 }
 
+/// Whether a status is in the provider's table. One that is not may be a gateway's own, which repeats
+/// its HTTP status in a JSON body.
+pub(super) const fn is_documented(status: i64) -> bool {
+    matches!(status, -1 | 1..=4 | 7 | 8 | 12..=15 | 18..=22 | 42..=45)
+}
+
 pub(super) fn meaning(status: i64) -> Meaning {
     let (reason, disposition, remedy) = match status {
         -1 | 1 | 8 => (
@@ -57,5 +63,18 @@ pub(super) fn meaning(status: i64) -> Meaning {
         reason,
         disposition,
         remedy,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_documented_has_a_meaning_of_its_own() {
+        for status in -300..1_000 {
+            let unknown = meaning(status).remedy.contains("does not document");
+            assert_ne!(is_documented(status), unknown, "{status}");
+        }
     }
 }

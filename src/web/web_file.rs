@@ -22,7 +22,7 @@ const CHECK_PATIENCE: Duration = Duration::from_secs(1);
 pub struct WebFile {
     path: PathBuf,
     interval: Duration,
-    loaded: RwLock<Arc<Loaded>>,
+    loaded: Arc<RwLock<Arc<Loaded>>>,
     /// Held while somebody looks; the others go on with what is there.
     check: Arc<tokio::sync::Mutex<Check>>,
 }
@@ -70,7 +70,7 @@ impl WebFile {
         Ok(Self {
             path: path.to_owned(),
             interval,
-            loaded: RwLock::new(Arc::new(loaded?)),
+            loaded: Arc::new(RwLock::new(Arc::new(loaded?))),
             check: Arc::new(tokio::sync::Mutex::new(Check {
                 last: Instant::now(),
                 seen,
@@ -97,45 +97,49 @@ impl WebFile {
             && check.last.elapsed() >= self.interval
         {
             check.last = Instant::now();
-            let path = self.path.clone();
-            // The lock moves along: a look that hangs keeps others from starting one more.
+            let (path, current) = (self.path.clone(), Arc::clone(&self.loaded));
+            // The lock moves along: a look that hangs keeps others from starting one more. What it finds
+            // takes effect there, so that it is not lost when whoever began it has left meanwhile.
             let look = tokio::task::spawn_blocking(move || {
-                if look(&check.seen) == check.seen {
-                    return None;
+                if look(&check.seen) != check.seen {
+                    let (seen, loaded) = load(&path);
+                    check.seen = seen;
+                    replace(&current, &path, loaded);
                 }
-                let (seen, loaded) = load(&path);
-                check.seen = seen;
-                Some(loaded)
             });
-            if let Ok(Ok(Some(loaded))) = tokio::time::timeout(CHECK_PATIENCE, look).await {
-                self.replace(loaded);
-            }
+            let _ = tokio::time::timeout(CHECK_PATIENCE, look).await;
         }
         self.loaded()
     }
 
-    fn replace(&self, loaded: Result<Loaded, WebConfigError>) {
-        let file = self.path.display();
-        match loaded {
-            Ok(loaded) if loaded.tls.is_some() != self.is_tls() => {
-                tracing::error!(%file, "web configuration not applied: TLS is switched on or off by a restart only");
-            }
-            Ok(loaded) => {
-                for warning in &loaded.config.warnings {
-                    tracing::warn!("{warning}");
-                }
-                tracing::info!(%file, "web configuration read again");
-                *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
-            }
-            Err(error) => {
-                let problems = error.problems.join("; ");
-                tracing::error!(%file, %problems, "web configuration not applied, the previous one stays");
-            }
-        }
-    }
-
     fn loaded(&self) -> Arc<Loaded> {
         Arc::clone(&self.loaded.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Takes over a new version, unless it is broken or cannot be applied.
+fn replace(current: &RwLock<Arc<Loaded>>, path: &Path, loaded: Result<Loaded, WebConfigError>) {
+    let file = path.display();
+    let is_tls = current
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .tls
+        .is_some();
+    match loaded {
+        Ok(loaded) if loaded.tls.is_some() != is_tls => {
+            tracing::error!(%file, "web configuration not applied: TLS is switched on or off by a restart only");
+        }
+        Ok(loaded) => {
+            for warning in &loaded.config.warnings {
+                tracing::warn!("{warning}");
+            }
+            tracing::info!(%file, "web configuration read again");
+            *current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
+        }
+        Err(error) => {
+            let problems = error.problems.join("; ");
+            tracing::error!(%file, %problems, "web configuration not applied, the previous one stays");
+        }
     }
 }
 
