@@ -19,25 +19,33 @@ pub(super) fn signature(username: &str, secret_key: &SecretString, date: NaiveDa
         .into()
 }
 
-/// The day that is signed with at an instant, in the provider's zone.
+/// How close to midnight in the provider's zone another date may be meant.
+const NEAR: TimeDelta = TimeDelta::hours(2);
+
+/// The day that is signed with at an instant, in the provider's zone. What was "tomorrow" when a
+/// signature was refused before midnight is today when it is signed again just after it.
 pub(super) fn date(now: DateTime<Utc>, zone: FixedOffset, shift: DateShift) -> NaiveDate {
-    let today = now.with_timezone(&zone).date_naive();
+    let today = day(now, zone);
     let shifted = match shift {
         DateShift::Yesterday => today.pred_opt(),
         DateShift::Today => None,
+        DateShift::Tomorrow if day(now - NEAR, zone) != today => None,
         DateShift::Tomorrow => today.succ_opt(),
     };
     shifted.unwrap_or(today)
 }
 
+fn day(now: DateTime<Utc>, zone: FixedOffset) -> NaiveDate {
+    now.with_timezone(&zone).date_naive()
+}
+
 /// The other date that a refused signature may have been meant for: within two hours of midnight
 /// in the provider's zone, whose clock or zone may differ from what we believe.
 pub(super) fn neighbour(now: DateTime<Utc>, zone: FixedOffset) -> Option<DateShift> {
-    let near = TimeDelta::hours(2);
-    let today = date(now, zone, DateShift::Today);
-    if date(now - near, zone, DateShift::Today) != today {
+    let today = day(now, zone);
+    if day(now - NEAR, zone) != today {
         Some(DateShift::Yesterday)
-    } else if date(now + near, zone, DateShift::Today) != today {
+    } else if day(now + NEAR, zone) != today {
         Some(DateShift::Tomorrow)
     } else {
         None
@@ -84,7 +92,12 @@ mod tests {
         );
         assert_eq!(
             date(now, beijing(), DateShift::Tomorrow).to_string(),
-            "2027-01-02"
+            "2027-01-01"
+        );
+        let noon = at("2026-12-31T04:00:00Z");
+        assert_eq!(
+            date(noon, beijing(), DateShift::Tomorrow).to_string(),
+            "2027-01-01"
         );
     }
 
