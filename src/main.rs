@@ -17,6 +17,7 @@ use jdcloud_cdn_exporter::cli::{self, Cli, Command};
 use jdcloud_cdn_exporter::clock::Clock;
 use jdcloud_cdn_exporter::config::{self, Config, Environment, Summary};
 use jdcloud_cdn_exporter::demo::Demo;
+use jdcloud_cdn_exporter::simulator::SimulatorOptions;
 use jdcloud_cdn_exporter::web::{Limits, WebFile, listener};
 use jdcloud_cdn_exporter::{build_info, manual, telemetry};
 
@@ -281,12 +282,15 @@ fn print_where_to_look(cli: &Cli, demo: &Demo, tls: bool, listeners: &[TcpListen
             "The exporter of a simulated CDN:\n  \
              metrics   {scheme}://{host}:{port}{path}\n  \
              status    {scheme}://{host}:{port}/\n  \
-             provider  {provider} (simulated, {domains} domains)\n\
+             provider  {provider} (simulated, {domains} domains; for a configuration of your own:\n            \
+             api.base_url: {provider}, username: {username}, secret_key: {secret_key})\n\
              Ctrl-C ends it.",
             port = address.port(),
             path = cli.web.telemetry_path.as_str(),
             provider = demo.base_url(),
             domains = demo.domain_count(),
+            username = SimulatorOptions::DEMO_USERNAME,
+            secret_key = SimulatorOptions::DEMO_SECRET_KEY,
         );
     }
 }
