@@ -89,10 +89,13 @@ fn expected(domains: &[Domain], now: DateTime<Utc>) -> BTreeMap<String, f64> {
                 .filter(|(_, columns)| columns[..width].iter().any(Option::is_some))
                 .collect();
             let fresh = |place: u8| age(place) <= TimeDelta::minutes(40);
-            let up = *usable && given.last().is_some_and(|(place, _)| fresh(**place));
-            samples.insert(format!("up {domain} {endpoint}"), f64::from(u8::from(up)));
             let settled = |place: u8| age(place) >= TimeDelta::minutes(10);
-            if let Some((place, columns)) = given.iter().rfind(|(place, _)| settled(**place))
+            let newest_settled = given.iter().rfind(|(place, _)| settled(**place));
+            // While nothing has settled yet, the newest window of all decides.
+            let decides = newest_settled.or(given.last());
+            let up = *usable && decides.is_some_and(|(place, _)| fresh(**place));
+            samples.insert(format!("up {domain} {endpoint}"), f64::from(u8::from(up)));
+            if let Some((place, columns)) = newest_settled
                 && fresh(**place)
             {
                 let end = f64::from(u32::try_from(START).unwrap()) + 300.0 * f64::from(**place);
