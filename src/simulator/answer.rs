@@ -1,7 +1,7 @@
 //! Answers one HTTP request: reads the call, asks the pure rooms, lets faults strike.
 
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use crate::simulator::log::{InFlight, RequestLog, RequestRecord};
 use crate::simulator::options::SimulatorOptions;
 use crate::simulator::reply::{self, Style};
 use crate::simulator::request::{Accounts, Parameters, Refusal, Rules};
+use crate::simulator::traffic::Traffic;
 
 /// Largest request body: 10,000 domain names of ordinary length fit.
 const MAX_REQUEST_BYTES: usize = 1 << 20;
@@ -34,8 +35,16 @@ const HTML_PAGE: &str =
 pub(super) struct Shared {
     pub(super) options: SimulatorOptions,
     pub(super) accounts: RwLock<Accounts>,
+    /// That of the options, with the scripts of now.
+    pub(super) traffic: RwLock<Traffic>,
     pub(super) faults: FaultPlan,
     pub(super) log: RequestLog,
+}
+
+impl Shared {
+    pub(super) fn traffic(&self) -> RwLockReadGuard<'_, Traffic> {
+        self.traffic.read().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A body that counts as a request under way until it is sent or dropped.
@@ -184,7 +193,7 @@ impl Call {
                     origin_ratio_label: options.origin_ratio_label,
                     habits,
                 };
-                reply::render(&question, &options.traffic, &style, now)
+                reply::render(&question, &self.shared.traffic(), &style, now)
             }
         }
     }

@@ -24,7 +24,7 @@ use crate::simulator::faults::FaultPlan;
 use crate::simulator::log::{RequestLog, RequestRecord};
 use crate::simulator::options::SimulatorOptions;
 use crate::simulator::request::Accounts;
-use crate::simulator::traffic::Truth;
+use crate::simulator::traffic::{Script, Truth};
 
 /// Pause after a failed accept, so that a lack of file descriptors does not make the loop spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
@@ -56,6 +56,7 @@ impl Simulator {
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             accounts: RwLock::new(Accounts::new(&options.accounts)),
+            traffic: RwLock::new(options.traffic.clone()),
             faults: FaultPlan::default(),
             log: RequestLog::new(options.log_limit),
             options,
@@ -97,14 +98,25 @@ impl Simulator {
     /// What a client should finally see for a window, in the provider's units.
     #[must_use]
     pub fn truth(&self, domain: &Domain, window: Window) -> Truth {
-        self.shared.options.traffic.truth(domain, window)
+        self.shared.traffic().truth(domain, window)
     }
 
     /// What it answers for a window at this moment.
     #[must_use]
     pub fn visible(&self, domain: &Domain, window: Window) -> Option<Truth> {
         let now = self.clock().now();
-        self.shared.options.traffic.visible(domain, window, now)
+        self.shared.traffic().visible(domain, window, now)
+    }
+
+    /// Puts other scripts in the place of those of the options. Windows that were told before are told
+    /// anew by them, as when the provider revises its figures.
+    pub fn set_scripts(&self, scripts: Vec<Script>) {
+        let mut traffic = self
+            .shared
+            .traffic
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        traffic.scripts = scripts;
     }
 
     /// The newest requests to the endpoints, oldest first, at most `log_limit`.

@@ -14,7 +14,7 @@ use crate::simulator::body;
 use crate::simulator::faults::{Fault, RetryAfter, Rule};
 use crate::simulator::habits::Habit;
 use crate::simulator::options::{OwnedDomain, SimulatedAccount};
-use crate::simulator::traffic::Traffic;
+use crate::simulator::traffic::{Effect, Traffic};
 
 const FLOW: &str = "/api/live/bandwidth_flow";
 const RATIO: &str = "/api/origin_ratio";
@@ -154,6 +154,29 @@ async fn both_endpoints_answer_with_the_truth() {
     assert_eq!(row["bandwidth"].as_f64(), Some(truth.edge_mbps));
     assert_eq!(row["originBandwidth"].as_f64(), Some(truth.origin_mbps));
     assert_eq!(row["originRatio"].as_f64(), truth.origin_ratio_percent);
+}
+
+#[tokio::test]
+async fn scripts_can_be_changed_while_it_runs() {
+    let (simulator, _) = simulator().await;
+    let window = Window::ending_at(1_477_177_200).unwrap();
+    let plain = simulator.truth(&domain(), window);
+    simulator.set_scripts(vec![Script {
+        domain: domain(),
+        first: window,
+        last: window,
+        effect: Effect::OriginRatio(81.5),
+    }]);
+    let ratio = call(&simulator, RATIO).await.unwrap().json();
+    let rows = &ratio["data"][0]["data"];
+    assert_eq!(rows[0]["originRatio"].as_f64(), Some(81.5));
+    assert_ne!(rows[1]["originRatio"].as_f64(), Some(81.5));
+    assert_eq!(
+        simulator.visible(&domain(), window),
+        Some(simulator.truth(&domain(), window))
+    );
+    simulator.set_scripts(Vec::new());
+    assert_eq!(simulator.truth(&domain(), window), plain);
 }
 
 #[tokio::test]

@@ -9,7 +9,6 @@ mod comparison;
 mod database;
 mod outages;
 mod recipes;
-mod server;
 mod site;
 
 #[path = "../support/http.rs"]
@@ -21,3 +20,6 @@ mod parts;
 #[path = "../support/process.rs"]
 #[allow(dead_code, reason = "other tests read more of what a program says")]
 mod process;
+#[path = "../support/server.rs"]
+#[allow(dead_code, reason = "other tests start other servers")]
+mod server;

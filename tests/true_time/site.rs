@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::http;
-use crate::server::{free_address, until};
+use crate::server::{PATIENCE, free_address, until};
 
 /// From one window's end to the next, in seconds.
 pub(crate) const WINDOW: i64 = 300;
@@ -26,9 +26,6 @@ pub(crate) const WINDOW: i64 = 300;
 pub(crate) const HORIZON: i64 = 3_600;
 /// `poll.settle`, in seconds.
 pub(crate) const SETTLE: i64 = 600;
-
-/// Nothing takes longer.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
 
 /// From one poll to the next; a configuration may not ask for so many.
 const POLL: Duration = Duration::from_millis(100);

@@ -9,8 +9,9 @@ use tokio::time::Instant;
 
 use crate::http;
 use crate::process::Program;
-use crate::site::PATIENCE;
 
+/// Nothing takes longer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
 /// Between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -64,6 +65,20 @@ impl Server {
             format!("--web.listen-address={address}"),
         ];
         Self::begin("prometheus", arguments, address, "/-/ready").await
+    }
+
+    /// Alertmanager with this configuration, alone and without peers.
+    pub(crate) async fn alertmanager(folder: &Path, config: &str) -> Self {
+        let address = free_address();
+        let file = folder.join("alertmanager.yml");
+        std::fs::write(&file, config).unwrap();
+        let arguments = vec![
+            format!("--config.file={}", file.display()),
+            format!("--storage.path={}", folder.join("alertmanager").display()),
+            format!("--web.listen-address={address}"),
+            "--cluster.listen-address=".to_owned(),
+        ];
+        Self::begin("prometheus-alertmanager", arguments, address, "/-/ready").await
     }
 
     /// VictoriaMetrics, with these flags besides.
