@@ -6,18 +6,24 @@ use crate::site::{FACTOR, IDLE, SPIKING, STEADY, Site, file};
 const SPIKE: &str = "JdcloudCdnOriginRatioSpike";
 const DOWN: &str = "JdcloudCdnExporterDown";
 
+/// Asks how many evaluations an alert has been firing for; a series for each alert of the name.
+fn lasting(alert: &str) -> String {
+    format!("count_over_time(ALERTS{{alertname=\"{alert}\",alertstate=\"firing\"}}[1m])")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spike_and_an_outage_are_told_once_and_resolved() {
     if !installed(&["prometheus", "prometheus-alertmanager"]) {
         return;
     }
     let mut site = Site::start().await;
-    // 6 minutes.
-    let waits = 360.0 / f64::from(u32::try_from(FACTOR).unwrap());
-    assert!((site.waiting_time(SPIKE).await - waits).abs() < 1e-9);
     let ratio = "domain:jdcloud_cdn_origin_ratio:";
     site.until("history", &format!("{ratio}baseline6h"), 3, 0.01, 0.06)
         .await;
+
+    // 6 minutes.
+    let waits = 360.0 / f64::from(u32::try_from(FACTOR).unwrap());
+    assert!((site.waiting_time(SPIKE).await - waits).abs() < 1e-9);
 
     site.spike();
     let about_spike = |status: &str| format!("{status} {SPIKE} {SPIKING}");
@@ -48,8 +54,8 @@ async fn a_spike_and_an_outage_are_told_once_and_resolved() {
         1.0,
     )
     .await;
-    let lasting = format!("count_over_time(ALERTS{{alertname=\"{SPIKE}\",alertstate=\"firing\"}}[1m])");
-    site.until("a lasting alert", &lasting, 1, 20.0, f64::MAX).await;
+    site.until("a lasting alert", &lasting(SPIKE), 1, 20.0, f64::MAX)
+        .await;
     assert_eq!(site.held().await, [SPIKE]);
 
     site.calm_down();
@@ -65,6 +71,11 @@ async fn a_spike_and_an_outage_are_told_once_and_resolved() {
         told[2].annotation("summary"),
         format!("Prometheus cannot scrape jdcloud-cdn-exporter at {second}")
     );
+    // Both of its jobs fail.
+    let failing = format!("up{{instance=\"{second}\"}}");
+    site.until("both jobs", &failing, 2, 0.0, 0.0).await;
+    site.until("a lasting outage", &lasting(DOWN), 1, 12.0, f64::MAX)
+        .await;
     site.start_second().await;
     let told = site.until_told(&about_outage("resolved")).await;
     let short: Vec<String> = told.iter().map(crate::receiver::Told::short).collect();

@@ -23,7 +23,7 @@ use crate::server::{Server, free_address, until};
 /// 75 minutes of history, which are most of the time that this test takes; more speed would leave
 /// a busy machine too little time between two scrapes.
 pub(crate) const FACTOR: u64 = 200;
-/// Deployed every 30 s, which would be 150 ms.
+/// Of the gauges, which are deployed to be scraped every 30 s; that would be 150 ms.
 const SCRAPE: &str = "500ms";
 /// Deployed every 30 s, too.
 const EVALUATION: &str = "250ms";
@@ -41,7 +41,7 @@ pub(crate) struct Site {
     alertmanager: Server,
     prometheus: Server,
     receiver: Receiver,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// The real binary, at an address that it keeps.
@@ -94,14 +94,21 @@ impl Site {
         let addresses = exporters.each_ref().map(|exporter| exporter.address);
         let config = prometheus(folder.path(), addresses, alertmanager.address);
         let prometheus = Server::prometheus(folder.path(), &config).await;
-        Self {
+        let site = Self {
             simulator,
             exporters,
             alertmanager,
             prometheus,
             receiver,
-            _folder: folder,
-        }
+            folder,
+        };
+        // Prometheus takes some seconds to begin scraping, which are many minutes to these rules: it would
+        // miss the exporters. So it gets them when it has scraped both jobs of both.
+        site.until("scrapes", "up", 4, 1.0, 1.0).await;
+        let rules = site.folder.path().join("rules.yml");
+        std::fs::rename(site.folder.path().join("later.yml"), rules).unwrap();
+        site.prometheus.reload();
+        site
     }
 
     /// From now on nearly half of the traffic of one domain, and all of the idle one's, comes from the origin.
@@ -244,21 +251,34 @@ fn text(path: &str) -> String {
     std::fs::read_to_string(file(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The deployed rules, and a configuration with both exporters as targets of the deployed job's name.
+/// The deployed rules, and the deployed jobs with both exporters as targets.
 fn prometheus(folder: &Path, exporters: [SocketAddr; 2], alertmanager: SocketAddr) -> String {
     let deployed = text("deploy/prometheus/rules.yml");
     let (rules, count) = compressed(&deployed, FACTOR);
     // Every alert has a waiting time, and some expressions look back.
     assert!(count > deployed.matches("- alert:").count(), "{count}");
-    let path = folder.join("rules.yml");
+    let path = folder.join("later.yml");
     std::fs::write(&path, rules).unwrap();
+    let mut jobs = text("deploy/prometheus/scrape.yml");
     let [one, other] = exporters;
+    for (deployed, here) in [
+        ("\"127.0.0.1:10530\"", format!("'{one}', '{other}'")),
+        ("scrape_interval: 30s", format!("scrape_interval: {SCRAPE}")),
+        (
+            "scrape_interval: 5m",
+            format!("scrape_interval: {}ms", 300_000 / FACTOR),
+        ),
+        ("scrape_timeout: 30s", format!("scrape_timeout: {SCRAPE}")),
+    ] {
+        assert!(jobs.contains(deployed), "{deployed}: {jobs}");
+        jobs = jobs.replace(deployed, &here);
+    }
     format!(
-        "global: {{scrape_interval: {SCRAPE}, scrape_timeout: {SCRAPE}, evaluation_interval: {EVALUATION}}}\n\
+        "global: {{scrape_timeout: {SCRAPE}, evaluation_interval: {EVALUATION}}}\n\
          rule_files: ['{}']\n\
-         alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{alertmanager}']}}]}}]}}\n\
-         scrape_configs: [{{job_name: jdcloud-cdn, static_configs: [{{targets: ['{one}', '{other}']}}]}}]\n",
-        path.display()
+         storage: {{tsdb: {{out_of_order_time_window: 2h}}}}\n\
+         alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{alertmanager}']}}]}}]}}\n{jobs}",
+        folder.join("rules.yml").display()
     )
 }
 

@@ -133,6 +133,11 @@ impl Server {
         .await;
     }
 
+    /// Makes it read its configuration again.
+    pub(crate) fn reload(&self) {
+        self.running.as_ref().expect("it runs").signal("HUP");
+    }
+
     /// Stops it as a service manager does.
     pub(crate) async fn stop(&mut self) {
         let mut program = self.running.take().expect("it runs");
