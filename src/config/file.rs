@@ -117,6 +117,9 @@ fn check_indentation(text: &str, place: &str) -> Result<(), Problems> {
                 return None;
             } else if indentation.contains('\t') {
                 "is indented with a tab; use blanks, two for each level"
+            } else if !indentation.is_ascii() {
+                "is indented with blanks of another kind, as a Chinese keyboard or a web page has them; use \
+                 ordinary ones, two for each level"
             } else if line.len() - nested.len() > MAX_INDENTATION {
                 "is indented by more than 200 columns; use two blanks for each level"
             } else {
@@ -140,7 +143,9 @@ fn is_blank(text: &str) -> bool {
 
 /// The lines that explain a complaint of the parser, or else the complaint.
 fn not_yaml(error: &ConfigError, text: &str, place: &str) -> Problems {
-    let slips: Vec<Problem> = slips(text)
+    let mut slips = slips(text);
+    slips.extend(odd_numbers(text));
+    let slips: Vec<Problem> = slips
         .into_iter()
         .map(|(line, text)| Problem::at(place, format!("line {line}"), text))
         .collect();
@@ -149,6 +154,24 @@ fn not_yaml(error: &ConfigError, text: &str, place: &str) -> Problems {
     } else {
         slips.into()
     }
+}
+
+/// Values such as `.inf`, which the parser refuses without saying where they are.
+fn odd_numbers(text: &str) -> impl Iterator<Item = (usize, String)> {
+    text.lines().enumerate().filter_map(|(index, line)| {
+        let value = line
+            .rsplit([' ', '\t'])
+            .next()?
+            .trim_start_matches(['+', '-'])
+            .to_ascii_lowercase();
+        let odd = matches!(value.as_str(), ".inf" | ".nan");
+        odd.then(|| {
+            (
+                index + 1,
+                "holds .inf or .nan; write an ordinary number".to_owned(),
+            )
+        })
+    })
 }
 
 /// The parser's complaint in our words, with its line. Its own text is passed on only where it is
@@ -174,6 +197,11 @@ fn explain(error: &ConfigError, place: &str) -> Problem {
                 place,
                 line,
                 "ends a text in quotation marks that is not closed; write the closing mark, here or on a line above",
+            ),
+            None if what.contains("expected ',' or") => Problem::at(
+                place,
+                line,
+                "ends a list in brackets that is not closed; write the closing bracket, here or on a line above",
             ),
             None if what.contains("unexpected character") => Problem::at(
                 place,

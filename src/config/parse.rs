@@ -14,6 +14,9 @@ use super::keys::nearest;
 /// The longest piece of a user's text that is quoted back.
 const MAX_QUOTED: usize = 60;
 
+/// What word processors and Chinese keyboards make of quotation marks. YAML takes them for letters.
+const TYPOGRAPHIC: [char; 4] = ['\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}'];
+
 /// A written value. Leniency lets text stand for a number or a boolean, as it must in a variable.
 #[derive(Clone, Copy)]
 pub(super) struct Given<'a> {
@@ -51,6 +54,9 @@ impl<'a> Given<'a> {
 pub(super) fn raw_text(given: Given<'_>) -> Result<&str, String> {
     match given.kind {
         ValueKind::String(text) if text.is_empty() => Err("is empty; write a value".to_owned()),
+        ValueKind::String(text) if text.starts_with(TYPOGRAPHIC) || text.ends_with(TYPOGRAPHIC) => {
+            Err("has typographic quotation marks, which would be part of the text; write \"…\"".to_owned())
+        }
         ValueKind::String(text) => Ok(text),
         ValueKind::Nil => Err("has no value; write one, or remove the line".to_owned()),
         ValueKind::Table(_) | ValueKind::Array(_) => given.wanted("text", "write one text after the colon"),

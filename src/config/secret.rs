@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::path::Path;
 
 use secrecy::SecretString;
 
@@ -73,12 +74,6 @@ fn literal(key: String) -> Result<String, String> {
                 .to_owned(),
         );
     }
-    let marks = ['\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}'];
-    if key.starts_with(marks) || key.ends_with(marks) {
-        return Err(
-            "has typographic quotation marks, which would be part of the key; write \"…\"".to_owned(),
-        );
-    }
     Ok(key)
 }
 
@@ -92,9 +87,14 @@ fn from_file(path: &str) -> Result<String, String> {
         io::ErrorKind::NotFound if path.starts_with("~/") => {
             format!("{shown} does not exist, since ~ is not replaced here; write the whole path")
         }
-        io::ErrorKind::NotFound => format!(
-            "{shown} does not exist; write the key to it, or name another file (relative to the working directory)"
-        ),
+        io::ErrorKind::NotFound => {
+            let from = if Path::new(path).is_absolute() {
+                ""
+            } else {
+                " (relative to the working directory)"
+            };
+            format!("{shown} does not exist; write the key to it, or name another file{from}")
+        }
         io::ErrorKind::PermissionDenied => {
             format!("{shown} may not be read; give the exporter's user the right to read it")
         }
@@ -112,8 +112,23 @@ fn from_file(path: &str) -> Result<String, String> {
     }
     let text = String::from_utf8(bytes)
         .map_err(|_| format!("{shown} holds no text; write the key to it as the provider gave it"))?;
-    // Editors and echo end a file with a line break; nothing else is taken away.
-    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+    // Some editors begin a file with a byte order mark, and most end it with a line break, as echo does; nothing
+    // else is taken away.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let key = text.trim_end_matches(['\n', '\r']);
+    if SOURCES.iter().any(|source| names(key, source)) {
+        return Err(format!(
+            "{shown} holds a line of a configuration; write the key alone to it, without \"secret_key:\""
+        ));
+    }
+    Ok(key.to_owned())
+}
+
+/// Whether a text is `name: …` or `name=…`.
+fn names(text: &str, name: &str) -> bool {
+    text.trim_start()
+        .strip_prefix(name)
+        .is_some_and(|rest| rest.trim_start().starts_with([':', '=']))
 }
 
 fn from_variable(name: &str, environment: &Environment) -> Result<String, String> {
@@ -139,6 +154,14 @@ fn check(key: String) -> Result<SecretString, String> {
         return Err(
             "gives a key that starts or ends with white space or a line break; remove it \
                     (printf writes none, echo does)"
+                .to_owned(),
+        );
+    }
+    let quoted = |mark: char| key.len() > 1 && key.starts_with(mark) && key.ends_with(mark);
+    if quoted('"') || quoted('\'') {
+        return Err(
+            "gives a key in quotation marks, which would be part of it; write the key alone (neither a key file \
+             nor docker's --env-file takes them away)"
                 .to_owned(),
         );
     }

@@ -381,6 +381,12 @@ fn secrets_come_from_one_place_and_are_taken_as_they_are() {
         (" 0123abcd", Err("white space")),
         ("0123abcd \n", Err("white space")),
         ("0123\nabcd\n", Err("several lines")),
+        ("\u{feff}0123abcd\r\n", Ok("0123abcd")),
+        ("\"0123abcd\"\n", Err("quotation marks")),
+        ("'0123abcd'", Err("quotation marks")),
+        ("\"", Ok("\"")),
+        ("secret_key: 0123abcd\n", Err("without \"secret_key:\"")),
+        ("secret_key=0123abcd\n", Err("without \"secret_key:\"")),
     ] {
         std::fs::write(&path, content).unwrap();
         check_secret(&load_text(&from_file, &[]), outcome, content);
@@ -398,10 +404,23 @@ fn secrets_come_from_one_place_and_are_taken_as_they_are() {
         ("0123abcd\n", Err("white space or a line break")),
         (" 0123abcd", Err("white space or a line break")),
         ("", Err("empty")),
+        ("\"0123abcd\"", Err("quotation marks")),
     ] {
         check_secret(&load_text(&from_variable, &[("MY_KEY", value)]), outcome, value);
     }
     check_secret(&load_text(&from_variable, &[]), Err("MY_KEY is not set"), "unset");
+
+    // The working directory matters for a relative path only.
+    for (path, ends) in [
+        (
+            "no-such-key",
+            "name another file (relative to the working directory)",
+        ),
+        ("/no/such/key", "name another file"),
+    ] {
+        let problems = load_text(&with_account(&format!("secret_key_file: {path}")), &[]).unwrap_err();
+        assert!(problems.to_string().ends_with(ends), "{problems}");
+    }
 
     // The environment takes the place of the file's source, whichever of the three it is.
     let variable = [("JDCLOUD_CDN_EXPORTER__ACCOUNTS__0__SECRET_KEY", "fedc9876")];

@@ -39,7 +39,7 @@ pub enum DomainError {
     #[error("has letters outside ASCII: write its punycode form (xn--…)")]
     NotAscii,
     /// An address rather than a name.
-    #[error("is an address, not a host name")]
+    #[error("is an address: write the host name that is accelerated")]
     Address,
     /// Any other violation of the grammar.
     #[error(
