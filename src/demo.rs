@@ -42,6 +42,13 @@ impl Demo {
             .sum()
     }
 
+    /// The first of them, which is read at both endpoints.
+    #[must_use]
+    pub fn domain(&self) -> Option<&str> {
+        let domain = self.options.accounts.first()?.domains.first()?;
+        Some(domain.name.as_str())
+    }
+
     /// The configuration as an operator would write it for the simulated account. It is polled more
     /// often than a real one should be, so that there is something to watch.
     #[must_use]

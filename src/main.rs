@@ -283,7 +283,8 @@ fn print_where_to_look(cli: &Cli, demo: &Demo, tls: bool, listeners: &[TcpListen
              metrics   {scheme}://{host}:{port}{path}\n  \
              status    {scheme}://{host}:{port}/\n  \
              provider  {provider} (simulated, {domains} domains; for a configuration of your own:\n            \
-             api.base_url: {provider}, username: {username}, secret_key: {secret_key})\n\
+             api.base_url: {provider}, username: {username}, secret_key: {secret_key},\n            \
+             domains such as {domain})\n\
              Ctrl-C ends it.",
             port = address.port(),
             path = cli.web.telemetry_path.as_str(),
@@ -291,6 +292,7 @@ fn print_where_to_look(cli: &Cli, demo: &Demo, tls: bool, listeners: &[TcpListen
             domains = demo.domain_count(),
             username = SimulatorOptions::DEMO_USERNAME,
             secret_key = SimulatorOptions::DEMO_SECRET_KEY,
+            domain = demo.domain().unwrap_or_default(),
         );
     }
 }
