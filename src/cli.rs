@@ -17,7 +17,7 @@ pub(crate) const EXIT_STATUS: [(&str, &str); 3] = [
     ),
     (
         "1",
-        "it could not run or go on, or a live call of check failed or showed a fault",
+        "it could not run or go on, a live call of check failed or showed a fault, or healthcheck got no good answer",
     ),
     (
         "2",
@@ -68,6 +68,12 @@ pub enum Command {
     /// Check the configuration and print what would run; with --live, ask the provider as well.
     #[command(after_help = exit_status())]
     Check(Check),
+    /// Ask the exporter on this machine whether it serves, for a container's health check.
+    ///
+    /// Asked is /-/healthy at every --web.listen-address, over HTTP or TLS, whichever is spoken there.
+    /// A server that asks for a password or a client certificate serves. Exits with 0 or 1.
+    #[command(verbatim_doc_comment)]
+    Healthcheck,
     /// Read a past range from the provider and write it for import into a time-series database.
     ///
     /// Written are the 5-minute windows that end after --start and at or before --end, each under the

@@ -19,7 +19,7 @@ use jdcloud_cdn_exporter::config::{self, Config, Environment, Summary};
 use jdcloud_cdn_exporter::demo::Demo;
 use jdcloud_cdn_exporter::simulator::SimulatorOptions;
 use jdcloud_cdn_exporter::web::{Limits, WebFile, listener};
-use jdcloud_cdn_exporter::{build_info, manual, telemetry};
+use jdcloud_cdn_exporter::{build_info, healthcheck, manual, telemetry};
 
 /// The exit code of a configuration, or a command line, that cannot be used.
 const UNUSABLE: u8 = 2;
@@ -41,6 +41,7 @@ fn main() -> ExitCode {
     match cli.command {
         Some(Command::Completions { shell }) => return print(&manual::completions(shell)),
         Some(Command::Man) => return print(&manual::page()),
+        Some(Command::Healthcheck) => return healthcheck(&cli),
         _ if cli.config_example => return print(config::EXAMPLE),
         _ => {}
     }
@@ -58,13 +59,43 @@ fn main() -> ExitCode {
             Err(problems) => return refuse(&problems),
         },
         Some(Command::Backfill(wanted)) => backfill(&cli, wanted),
-        Some(Command::Completions { .. } | Command::Man) | None => match load(&cli) {
+        Some(Command::Completions { .. } | Command::Man | Command::Healthcheck) | None => match load(&cli) {
             Ok(config) if cli.config_check => return print_summary(&config),
             Ok(config) => exporter(&cli, config, web_file),
             Err(problems) => return refuse(&problems),
         },
     };
     outcome.unwrap_or_else(|error| print_error(&error))
+}
+
+#[allow(
+    clippy::print_stderr,
+    reason = "one plain line for whoever reads why a container is unhealthy"
+)]
+fn healthcheck(cli: &Cli) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("unhealthy: the runtime cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = runtime.block_on(healthcheck::probe(
+        &cli.web.listen_addresses,
+        healthcheck::PATIENCE,
+    ));
+    // A resolver that hangs must not keep the probe.
+    runtime.shutdown_timeout(SHUTDOWN);
+    match outcome {
+        Ok(found) => {
+            let lines: Vec<String> = found.iter().map(|healthy| format!("{healthy}\n")).collect();
+            print(&lines.concat())
+        }
+        Err(unhealthy) => {
+            eprintln!("{unhealthy}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn load(cli: &Cli) -> Result<Config, Vec<String>> {

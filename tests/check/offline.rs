@@ -1,6 +1,6 @@
 //! What the binary prints without asking anybody: summaries, problems, sample, completions, manual.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, Write as _};
 use std::process::{Command, Stdio};
 
 use jdcloud_cdn_exporter::model::Endpoint;
@@ -101,4 +101,39 @@ async fn the_manual_reads_as_a_manual_page() {
             assert!(page.contains(part), "{part}\n{page}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_health_check_ends_with_0_or_1_and_one_plain_line() {
+    let serving = simulator().await;
+    let address = serving.base_url().replace("http://", "");
+    let flag = format!("--web.listen-address={address}");
+    // The simulated provider has no such page: something answers, and it is not the exporter.
+    let other = run(&["healthcheck", &flag], &[]).await;
+    assert_eq!((other.code, other.out.as_str()), (Some(1), ""), "{other:?}");
+    assert!(
+        other.err.starts_with(&format!(
+            "unhealthy: {address}: http://{address}/-/healthy answers 4"
+        )),
+        "{other:?}"
+    );
+    assert_eq!(other.err.lines().count(), 1, "{other:?}");
+
+    let mut exporter = Command::new(env!("CARGO_BIN_EXE_jdcloud-cdn-exporter"))
+        .args(["demo", "--web.listen-address=127.0.0.1:0"])
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut told = std::io::BufReader::new(exporter.stdout.take().unwrap()).lines();
+    let metrics = told.find_map(|line| Some(line.ok()?.trim().strip_prefix("metrics")?.trim().to_owned()));
+    let metrics = metrics.unwrap();
+    let address = metrics.trim_start_matches("http://").trim_end_matches("/metrics");
+    let good = run(&["--web.listen-address", address, "healthcheck"], &[]).await;
+    exporter.kill().unwrap();
+    exporter.wait().unwrap();
+    let line = format!("healthy: http://{address}/-/healthy answers 200\n");
+    assert_eq!((good.code, good.out, good.err), (Some(0), line, String::new()));
 }

@@ -20,13 +20,13 @@ use crate::support::{TestSite, connect, header, response, send, start, status, u
 const GET: &str = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// A folder with the certificates of a small authority: `ca.pem`, `server.crt`, `server.key`.
-struct Authority {
-    folder: TempDir,
+pub(crate) struct Authority {
+    pub(crate) folder: TempDir,
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -56,7 +56,7 @@ impl Authority {
     }
 
     /// A web configuration with TLS and these further lines.
-    fn web_file(&self, lines: &str) -> WebFile {
+    pub(crate) fn web_file(&self, lines: &str) -> WebFile {
         self.write(
             "web.yml",
             &format!("tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n{lines}"),

@@ -9,5 +9,6 @@
 )]
 
 mod access;
+mod health;
 mod limits;
 mod support;
