@@ -12,7 +12,7 @@ REAL_PARTS := JDCLOUD_REQUIRE_REAL_PARTS=1 \
 # How long `make chaos` goes on.
 export JDCLOUD_CHAOS_SECONDS ?= 120
 
-.PHONY: help test demo lint bench chaos fuzz parts
+.PHONY: help test demo lint bench chaos fuzz deb package parts
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,14 @@ chaos: ## Faults, reloads and rude clients at random, 2 minutes (JDCLOUD_CHAOS_S
 
 fuzz: ## Feeds made-up input to every decoder, a minute each
 	fuzz/run
+
+deb: ## Builds and packs a Debian package into target/package
+	$(CARGO) build --locked --release
+	deploy/package/pack --binary=$(TARGET)/release/jdcloud-cdn-exporter --output=$(TARGET)/package deb
+
+package: ## The same with a tarball, both with a bill of materials and check sums
+	$(CARGO) build --locked --release
+	deploy/package/pack --binary=$(TARGET)/release/jdcloud-cdn-exporter --output=$(TARGET)/package
 
 parts:
 	@.ci/parts

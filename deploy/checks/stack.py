@@ -41,10 +41,10 @@ def wait_for(what, predicate, seconds):
 
 
 @contextmanager
-def process(arguments, log):
+def process(arguments, log, env=None):
     """A child process that writes to the file `log` and does not outlive the block."""
     with open(log, "wb") as output:
-        child = subprocess.Popen(arguments, stdout=output, stderr=subprocess.STDOUT)
+        child = subprocess.Popen(arguments, stdout=output, stderr=subprocess.STDOUT, env=env)
     try:
         yield child
     finally:
