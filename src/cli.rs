@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::backfill::Moment;
 use crate::model::{Domain, DomainError};
+use crate::plan::Shard;
 use crate::web::{ListenAddress, TelemetryPath};
 use crate::{build_info, exposition};
 
@@ -38,6 +39,13 @@ pub struct Cli {
         global = true
     )]
     pub config_file: PathBuf,
+
+    /// Which of several exporters this is: it polls the domains that it owns of 4 in `--shard=2/4`.
+    ///
+    /// Written as ordinal/count, where ordinals count from 0; for the ordinal the name of a pod of a
+    /// Kubernetes `StatefulSet` can stand, as in `--shard=$(POD_NAME)/4`.
+    #[arg(long, value_name = "I/N", default_value = "0/1", global = true)]
+    pub shard: Shard,
 
     /// Check the configuration, print a summary or every problem, and exit with 0 or 2.
     #[arg(long = "config.check")]
@@ -277,6 +285,7 @@ mod tests {
         let cli = parse(&[]).unwrap();
         assert_eq!(cli.config_file, PathBuf::from("config/exporter.yaml"));
         assert!(!cli.config_check);
+        assert_eq!(cli.shard, Shard::WHOLE);
         assert_eq!(cli.web.listen_addresses, [":10530".parse().unwrap()]);
         assert_eq!(cli.web.telemetry_path.as_str(), "/metrics");
         assert_eq!(cli.web.config_file, None);
@@ -298,12 +307,14 @@ mod tests {
             "--web.config.file=web.yml",
             "--log.level=debug",
             "--log.format=json",
+            "--shard=exporter-2/4",
         ];
         let before: Vec<&str> = flags.iter().copied().chain(["demo"]).collect();
         let after: Vec<&str> = ["demo"].into_iter().chain(flags).collect();
         for arguments in [before, after] {
             let cli = parse(&arguments).unwrap();
             assert_eq!(cli.config_file, PathBuf::from("f.yaml"));
+            assert_eq!((cli.shard.ordinal(), cli.shard.count()), (2, 4));
             let addresses: Vec<String> = cli.web.listen_addresses.iter().map(ToString::to_string).collect();
             assert_eq!(addresses, ["127.0.0.1:0", "[::1]:9"]);
             assert_eq!(cli.web.telemetry_path.as_str(), "/m");
@@ -369,6 +380,13 @@ mod tests {
             &["--web.listen-address=10530"],
             &["--web.telemetry-path=metrics"],
             &["--config.fil=x"],
+            &["--shard=4/4"],
+            &["--shard=0/0"],
+            &["--shard=x/4"],
+            &["--shard=-1/4"],
+            &["--shard=1/"],
+            &["--shard= 1/4"],
+            &["--shard="],
             &["serve"],
             &["completions", "tcsh"],
             &["backfill", "--start=2026-11-01"],

@@ -259,6 +259,7 @@ fn parts(
         web_file,
         limits: Limits::default(),
         clock: Clock::System,
+        shard: cli.shard,
         load_config,
     }
 }

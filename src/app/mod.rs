@@ -3,6 +3,7 @@
 
 mod pollers;
 mod reload;
+mod roster;
 mod signals;
 mod site;
 
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::exposition::{BuildInfo, Exposition, SelfMetrics};
+use crate::plan::Shard;
 use crate::provider::ClientError;
 use crate::store::Store;
 use crate::web::{Guard, Limits, Routes, Server, TelemetryPath, WebFile};
@@ -41,6 +43,8 @@ pub struct Parts {
     pub limits: Limits,
     /// The wall clock.
     pub clock: Clock,
+    /// Which of several exporters this is; it polls the domains that it owns.
+    pub shard: Shard,
     /// For reloads.
     pub load_config: Arc<LoadConfig>,
 }
@@ -73,6 +77,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
         web_file,
         limits,
         clock,
+        shard,
         load_config,
     } = parts;
     let metrics = SelfMetrics::new(BuildInfo {
@@ -89,10 +94,11 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
         stop.child_token(),
     );
     let failed = pollers.failures();
-    pollers.apply(&config)?;
+    pollers.apply(&roster::effective(&config, shard))?;
     let views = pollers.views();
     let reloader = Arc::new(Reloader::new(
         pollers,
+        shard,
         load_config,
         Arc::clone(&metrics),
         clock.clone(),

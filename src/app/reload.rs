@@ -7,13 +7,16 @@ use tokio_util::task::TaskTracker;
 
 use super::LoadConfig;
 use super::pollers::Pollers;
+use super::roster;
 use crate::clock::Clock;
 use crate::exposition::SelfMetrics;
+use crate::plan::Shard;
 use crate::systemd;
 
 /// One reload at a time; others wait for their turn.
 pub(super) struct Reloader {
     pollers: Mutex<Pollers>,
+    shard: Shard,
     load: Arc<LoadConfig>,
     metrics: Arc<SelfMetrics>,
     clock: Clock,
@@ -23,12 +26,14 @@ pub(super) struct Reloader {
 impl Reloader {
     pub(super) fn new(
         pollers: Pollers,
+        shard: Shard,
         load: Arc<LoadConfig>,
         metrics: Arc<SelfMetrics>,
         clock: Clock,
     ) -> Self {
         Self {
             pollers: Mutex::new(pollers),
+            shard,
             load,
             metrics,
             clock,
@@ -55,7 +60,7 @@ impl Reloader {
         let loaded = tokio::task::spawn_blocking(move || load()).await;
         let applied = match loaded {
             Ok(Ok(config)) => pollers
-                .apply(&config)
+                .apply(&roster::effective(&config, self.shard))
                 .map_err(|error| vec![crate::telemetry::chain(&error)]),
             Ok(Err(problems)) => Err(problems),
             Err(_) => Err(vec![

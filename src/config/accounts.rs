@@ -13,6 +13,10 @@ use super::{Account, DomainConfig};
 /// The most domains in one call; the provider's own limit is not documented (status 22 tells).
 const MAX_BATCH: usize = 1000;
 
+/// The most that `max_domains` may be: the names alone take some 100 MB then and seconds to read, and
+/// at 2 KB for each domain's hour the readings take 2 GB. More belongs into several configurations.
+const MAX_MAX_DOMAINS: usize = 1_000_000;
+
 const UNITS: &[(&str, Units)] = &[("decimal", Units::Decimal), ("binary", Units::Binary)];
 
 const LABELS: &[(&str, LabelledBy)] = &[("end", LabelledBy::End), ("start", LabelledBy::Start)];
@@ -72,7 +76,20 @@ fn account(
     let origin_ratio_label = walk.setting(node, "origin_ratio_label", one_of(LABELS));
     let bandwidth_flow_batch = walk.setting(node, "bandwidth_flow_batch", integer(1..=MAX_BATCH));
     let origin_ratio_batch = walk.setting(node, "origin_ratio_batch", integer(1..=MAX_BATCH));
+    let max_domains = walk.setting(node, "max_domains", integer(1..=MAX_MAX_DOMAINS));
     let domains = domains(walk, node, taken);
+    if let (Some(max_domains), Some(domains)) = (max_domains, &domains)
+        && domains.len() > max_domains
+    {
+        let count = domains.len();
+        let remedy = if count <= MAX_MAX_DOMAINS {
+            format!("write max_domains: {count} for this account, or shorten the list")
+        } else {
+            format!("divide the list between configurations of at most {MAX_MAX_DOMAINS}")
+        };
+        let text = format!("lists {count} domains, and max_domains allows {max_domains}; {remedy}");
+        walk.problem(&node.child("domains"), text);
+    }
     Some(Account {
         name: AccountName::new(&label?),
         username: username?,
@@ -81,6 +98,7 @@ fn account(
         origin_ratio_label: origin_ratio_label?,
         bandwidth_flow_batch: bandwidth_flow_batch?,
         origin_ratio_batch: origin_ratio_batch?,
+        max_domains: max_domains?,
         domains: domains?,
     })
 }

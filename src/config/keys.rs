@@ -27,7 +27,7 @@ const fn with_default(pattern: &'static str, default: &'static str) -> Key {
 }
 
 /// Every setting, in the order of the sample.
-pub(super) const KEYS: [Key; 23] = [
+pub(super) const KEYS: [Key; 25] = [
     with_default("api.base_url", "https://opencdn.jcloud.com"),
     with_default("api.timeout", "10s"),
     with_default("api.max_concurrency", "8"),
@@ -39,6 +39,7 @@ pub(super) const KEYS: [Key; 23] = [
     with_default("poll.window", "1h"),
     with_default("poll.settle", "10m"),
     with_default("poll.stale_after", "40m"),
+    key("shards[]"),
     key("accounts[].username"),
     key("accounts[].name"),
     key("accounts[].secret_key_file"),
@@ -48,6 +49,7 @@ pub(super) const KEYS: [Key; 23] = [
     with_default("accounts[].origin_ratio_label", "end"),
     with_default("accounts[].bandwidth_flow_batch", "1"),
     with_default("accounts[].origin_ratio_batch", "20"),
+    with_default("accounts[].max_domains", "2000"),
     key("accounts[].domains[]"),
     key("accounts[].domains[].name"),
     key("accounts[].domains[].endpoints[]"),
@@ -141,7 +143,7 @@ mod tests {
 
     #[test]
     fn sections_know_their_keys() {
-        assert_eq!(children(""), ["api", "poll", "accounts"]);
+        assert_eq!(children(""), ["api", "poll", "shards", "accounts"]);
         assert_eq!(children("poll"), ["interval", "window", "settle", "stale_after"]);
         assert_eq!(children("accounts[0].domains[12]"), ["name", "endpoints"]);
         assert_eq!(home_of("interval"), Some("poll"));

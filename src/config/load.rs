@@ -3,11 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::plan::MAX_SHARDS;
+
 use super::accounts::accounts;
 use super::environment::Environment;
 use super::file;
 use super::parse::{
-    Given, base_url, boolean, bytes, duration, integer, is_loopback, rate, raw_text, show, time_zone,
+    Given, base_url, boolean, bytes, duration, host_and_port, integer, is_loopback, rate, raw_text, show,
+    time_zone,
 };
 use super::problems::Problems;
 use super::walk::{Node, Walk};
@@ -46,14 +49,23 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Config, Problems> 
 pub fn parse(text: &str, place: &str, environment: &Environment) -> Result<Config, Problems> {
     let tree = file::tree(text, place, environment)?;
     let mut walk = Walk::new(place, tree.problems);
-    walk.section(&Node::root(&tree.file), "write the keys api, poll and accounts");
+    walk.section(
+        &Node::root(&tree.file),
+        "write the keys api, poll, shards and accounts",
+    );
     let root = Node::root(&tree.merged);
     let api = api(&mut walk, &root.child("api"));
     let poll = poll(&mut walk, &root.child("poll"));
+    let shards = shards(&mut walk, &root);
     let accounts = accounts(&mut walk, &root, environment);
     let problems = walk.into_problems();
-    match (api, poll, accounts) {
-        (Some(api), Some(poll), Some(accounts)) if problems.is_empty() => Ok(Config { api, poll, accounts }),
+    match (api, poll, shards, accounts) {
+        (Some(api), Some(poll), Some(shards), Some(accounts)) if problems.is_empty() => Ok(Config {
+            api,
+            poll,
+            shards,
+            accounts,
+        }),
         _ => Err(problems.into()),
     }
 }
@@ -89,6 +101,40 @@ fn api(walk: &mut Walk<'_>, section: &Node<'_>) -> Option<Api> {
         max_reply_bytes: max_reply_bytes?,
         time_zone: time_zone?,
     })
+}
+
+/// Where all shards serve; none where the key is absent.
+fn shards(walk: &mut Walk<'_>, root: &Node<'_>) -> Option<Vec<String>> {
+    if !root.child("shards").is_present() {
+        return Some(Vec::new());
+    }
+    let items = walk.list(
+        root,
+        "shards",
+        "list where each shard serves, as \"- host:port\", or remove the key",
+    )?;
+    if !u32::try_from(items.len()).is_ok_and(|count| count <= MAX_SHARDS) {
+        let text = format!(
+            "lists {} shards; at most {MAX_SHARDS} can share the domains",
+            items.len()
+        );
+        walk.problem(&root.child("shards"), text);
+        return None;
+    }
+    let mut shards = Vec::with_capacity(items.len());
+    for item in &items {
+        match walk.item(item, host_and_port) {
+            Some(address) if shards.contains(&Some(address.clone())) => {
+                walk.problem(
+                    item,
+                    format!("lists {address} again; each shard has an address of its own"),
+                );
+                shards.push(None);
+            }
+            address => shards.push(address),
+        }
+    }
+    shards.into_iter().collect()
 }
 
 /// `auto` or a duration.

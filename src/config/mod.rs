@@ -38,6 +38,9 @@ pub struct Config {
     pub api: Api,
     /// When to ask, and what may be shown.
     pub poll: Poll,
+    /// Where all shards serve, `host:port` in the order of their ordinals, each once; empty where the
+    /// configuration does not say.
+    pub shards: Vec<String>,
     /// Whose domains; at least one, names unique, no domain twice.
     pub accounts: Vec<Account>,
 }
@@ -136,7 +139,9 @@ pub struct Account {
     pub bandwidth_flow_batch: usize,
     /// Most domains in one call of `origin_ratio`.
     pub origin_ratio_batch: usize,
-    /// At least one.
+    /// Most domains, whatever they come from and before they are shared out to shards.
+    pub max_domains: usize,
+    /// At least one in the file; none may be left of them for one of several shards.
     pub domains: Vec<DomainConfig>,
 }
 

@@ -1,12 +1,15 @@
 //! From one written value to what it means, or to what is wrong with it and the remedy. Nothing is
 //! clamped.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use chrono::FixedOffset;
 use config::ValueKind;
 use url::{Host, Url};
+
+use crate::model::Domain;
 
 use super::file::kind_of;
 use super::keys::nearest;
@@ -255,6 +258,34 @@ fn spelled_offset(text: &str) -> Option<FixedOffset> {
         .flatten()
 }
 
+/// Where a shard serves, as Prometheus wants its targets: a host name or an address, and a port.
+pub(super) fn host_and_port(given: Given<'_>) -> Result<String, String> {
+    let text = raw_text(given)?;
+    let remedy = "write host:port, for example exporter-0.example.com:10530 or [::1]:10530";
+    let refused = |problem: &str| Err(format!("is {}, {problem}; {remedy}", quote(text)));
+    if text.contains("://") {
+        return refused("with a scheme");
+    }
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return refused("without a port");
+    };
+    let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits || !port.parse::<u16>().is_ok_and(|port| port > 0) {
+        return refused("without a port from 1 to 65535");
+    }
+    let bracketed = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .is_some_and(|inner| inner.parse::<Ipv6Addr>().is_ok());
+    if bracketed || host.parse::<Ipv4Addr>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    match Domain::parse(host) {
+        Ok(host) => Ok(format!("{host}:{port}")),
+        Err(_) => refused("without a host name or address before the port"),
+    }
+}
+
 /// What the exporter itself puts behind the base URL.
 const API_PATHS: [&str; 2] = ["/api/live/bandwidth_flow", "/api/origin_ratio"];
 
@@ -447,6 +478,36 @@ mod tests {
             name(Given::strict(&number)),
             Err("is a number where text is wanted; put it in quotes".to_owned())
         );
+    }
+
+    #[test]
+    fn shards_are_hosts_with_ports() {
+        for (text, kept) in [
+            ("Exporter-0.a.com:10530", "exporter-0.a.com:10530"),
+            ("localhost:1", "localhost:1"),
+            ("10.0.0.1:65535", "10.0.0.1:65535"),
+            ("[2001:db8::1]:80", "[2001:db8::1]:80"),
+        ] {
+            assert_eq!(spelled(text, host_and_port).as_deref(), Ok(kept), "{text}");
+        }
+        for text in [
+            "a.com",
+            "a.com:",
+            "a.com:0",
+            "a.com:65536",
+            "a.com:+1",
+            ":80",
+            "::1:80",
+            "http://a.com:80",
+            "a.com:80/x",
+            "a b:80",
+            "[::1]",
+            "[a.com]:80",
+            "*.a.com:80",
+            "",
+        ] {
+            assert!(spelled(text, host_and_port).is_err(), "{text:?}");
+        }
     }
 
     #[test]

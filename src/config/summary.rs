@@ -32,7 +32,9 @@ fn calls_per_poll(account: &Account) -> usize {
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Config { api, poll, accounts } = self.0;
+        let Config {
+            api, poll, accounts, ..
+        } = self.0;
         let domains: usize = accounts.iter().map(|account| account.domains.len()).sum();
         let calls: usize = accounts.iter().map(calls_per_poll).sum();
         writeln!(

@@ -78,6 +78,7 @@ fn the_sample_loads_and_says_the_defaults() {
     assert_eq!(account.origin_ratio_label, plain.origin_ratio_label);
     assert_eq!(account.bandwidth_flow_batch, plain.bandwidth_flow_batch);
     assert_eq!(account.origin_ratio_batch, plain.origin_ratio_batch);
+    assert_eq!(account.max_domains, plain.max_domains);
     assert_eq!(account.secret_key.expose_secret(), "e7a31b1c5ea0efa9");
     let names: Vec<&str> = account
         .domains
@@ -92,7 +93,12 @@ fn the_sample_loads_and_says_the_defaults() {
 #[test]
 fn the_defaults_are_the_documented_ones() {
     // Literal values from the public description of the settings.
-    let Config { api, poll, accounts } = load_text(&smallest(), &[]).unwrap();
+    let Config {
+        api,
+        poll,
+        shards,
+        accounts,
+    } = load_text(&smallest(), &[]).unwrap();
     assert_eq!(api.base_url.as_str(), "https://opencdn.jcloud.com/");
     assert!(!api.allow_plain_http);
     assert_eq!(api.timeout, Duration::from_secs(10));
@@ -104,11 +110,13 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(poll.window, Duration::from_secs(3600));
     assert_eq!(poll.settle, Settle::Fixed(Duration::from_secs(600)));
     assert_eq!(poll.stale_after, Duration::from_secs(2400));
+    assert!(shards.is_empty());
     assert_eq!(accounts[0].name.as_str(), "u");
     assert_eq!(accounts[0].units, Units::Decimal);
     assert_eq!(accounts[0].origin_ratio_label, LabelledBy::End);
     assert_eq!(accounts[0].bandwidth_flow_batch, 1);
     assert_eq!(accounts[0].origin_ratio_batch, 20);
+    assert_eq!(accounts[0].max_domains, 2000);
     assert_eq!(accounts[0].domains[0].endpoints, Endpoint::ALL);
 }
 
@@ -190,6 +198,9 @@ fn every_setting_can_come_from_the_environment() {
         ("ACCOUNTS__0__ORIGIN_RATIO_LABEL", "start"),
         ("ACCOUNTS__0__BANDWIDTH_FLOW_BATCH", "7"),
         ("ACCOUNTS__0__ORIGIN_RATIO_BATCH", "9"),
+        ("SHARDS__0", "a.example.com:1"),
+        ("SHARDS__1", "[::1]:2"),
+        ("ACCOUNTS__0__MAX_DOMAINS", "2"),
         ("ACCOUNTS__0__DOMAINS__0", "www.b.com"),
         ("ACCOUNTS__0__DOMAINS__1__NAME", "www.c.com"),
         ("ACCOUNTS__0__DOMAINS__1__ENDPOINTS__0", "origin_ratio"),
@@ -198,7 +209,12 @@ fn every_setting_can_come_from_the_environment() {
         .iter()
         .map(|(name, value)| (format!("JDCLOUD_CDN_EXPORTER__{name}"), *value))
         .collect();
-    let Config { api, poll, accounts } = load(&file(smallest()).path, &environment).unwrap();
+    let Config {
+        api,
+        poll,
+        shards,
+        accounts,
+    } = load(&file(smallest()).path, &environment).unwrap();
     assert_eq!(api.base_url.as_str(), "http://127.0.0.1:9/x");
     assert_eq!(api.timeout, Duration::from_secs(5));
     assert_eq!(api.max_concurrency, 3);
@@ -217,6 +233,8 @@ fn every_setting_can_come_from_the_environment() {
     assert_eq!(account.units, Units::Binary);
     assert_eq!(account.origin_ratio_label, LabelledBy::Start);
     assert_eq!((account.bandwidth_flow_batch, account.origin_ratio_batch), (7, 9));
+    assert_eq!(shards, ["a.example.com:1", "[::1]:2"]);
+    assert_eq!(account.max_domains, 2);
     assert_eq!(account.domains[0].name.as_str(), "www.b.com");
     assert_eq!(account.domains[1].name.as_str(), "www.c.com");
     assert_eq!(account.domains[1].endpoints, [Endpoint::OriginRatio]);

@@ -14,7 +14,7 @@ mod window;
 
 pub use account::AccountName;
 pub use cross_check::CrossCheck;
-pub use domain::{Domain, DomainError, stable_hash};
+pub use domain::{Domain, DomainError, mix, stable_hash};
 pub use endpoint::{Endpoint, Field};
 pub use failure::{DateShift, Disposition, Failure, Reason};
 pub use reading::{Answer, Reading, Reject, Rejects, Values};

@@ -7,8 +7,10 @@ mod batch;
 mod pace;
 mod retry;
 mod schedule;
+mod shard;
 
 pub use batch::batches;
 pub use pace::Pacer;
 pub use retry::{RetryBudget, RetryPolicy};
 pub use schedule::Schedule;
+pub use shard::{MAX_SHARDS, Shard, ShardError, owner};

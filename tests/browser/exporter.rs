@@ -9,6 +9,7 @@ use jdcloud_cdn_exporter::app::{self, AppError, Parts};
 use jdcloud_cdn_exporter::clock::{Clock, ManualClock};
 use jdcloud_cdn_exporter::config::{self, Environment};
 use jdcloud_cdn_exporter::model::{Domain, Endpoint, Window};
+use jdcloud_cdn_exporter::plan::Shard;
 use jdcloud_cdn_exporter::simulator::{Effect, Fault, Rule, Script, Simulator, SimulatorOptions, Traffic};
 use jdcloud_cdn_exporter::web::{Limits, TelemetryPath, listener};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -64,6 +65,7 @@ impl Running {
             web_file: None,
             limits: Limits::default(),
             clock,
+            shard: Shard::WHOLE,
             load_config: Arc::new(|| Err(Vec::new())),
         };
         let stop = CancellationToken::new();

@@ -15,6 +15,7 @@ use jdcloud_cdn_exporter::app::{self, AppError, Parts};
 use jdcloud_cdn_exporter::clock::Clock;
 use jdcloud_cdn_exporter::config::{self, Config, Environment};
 use jdcloud_cdn_exporter::model::{Domain, Endpoint, Window};
+use jdcloud_cdn_exporter::plan::Shard;
 use jdcloud_cdn_exporter::simulator::{OwnedDomain, SimulatedAccount, Truth};
 use jdcloud_cdn_exporter::web::{Limits, TelemetryPath, listener};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -63,6 +64,7 @@ impl Exporter {
             web_file: None,
             limits,
             clock,
+            shard: Shard::WHOLE,
             load_config: Arc::new(move || read(&load.lock().unwrap())),
         };
         let stop = CancellationToken::new();

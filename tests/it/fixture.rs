@@ -10,6 +10,7 @@ use jdcloud_cdn_exporter::app::{self, AppError, Parts};
 use jdcloud_cdn_exporter::clock::{Clock, ManualClock};
 use jdcloud_cdn_exporter::config::{self, Config, Environment};
 use jdcloud_cdn_exporter::model::{Domain, Endpoint};
+use jdcloud_cdn_exporter::plan::Shard;
 use jdcloud_cdn_exporter::simulator::{
     Fault, OwnedDomain, RequestRecord, SimulatedAccount, Simulator, SimulatorOptions, Traffic,
 };
@@ -140,6 +141,7 @@ impl Setup {
             web_file: None,
             limits: Limits::default(),
             clock: Clock::Manual(clock.clone()),
+            shard: Shard::WHOLE,
             load_config: Arc::new(load),
         };
         let stop = CancellationToken::new();

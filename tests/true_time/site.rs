@@ -10,6 +10,7 @@ use jdcloud_cdn_exporter::app::{self, AppError, Parts};
 use jdcloud_cdn_exporter::clock::{Clock, ManualClock};
 use jdcloud_cdn_exporter::config::{self, Environment};
 use jdcloud_cdn_exporter::model::{Domain, Endpoint, Window};
+use jdcloud_cdn_exporter::plan::Shard;
 use jdcloud_cdn_exporter::simulator::{
     OwnedDomain, SimulatedAccount, Simulator, SimulatorOptions, Traffic, Truth,
 };
@@ -128,6 +129,7 @@ impl Site {
             web_file: None,
             limits: Limits::default(),
             clock: Clock::Manual(self.clock.clone()),
+            shard: Shard::WHOLE,
             load_config: Arc::new(load.clone()),
         };
         let stop = CancellationToken::new();
