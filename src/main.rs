@@ -17,6 +17,7 @@ use jdcloud_cdn_exporter::cli::{self, Cli, Command};
 use jdcloud_cdn_exporter::clock::Clock;
 use jdcloud_cdn_exporter::config::{self, Config, Environment, Summary};
 use jdcloud_cdn_exporter::demo::Demo;
+use jdcloud_cdn_exporter::plan::Shard;
 use jdcloud_cdn_exporter::simulator::SimulatorOptions;
 use jdcloud_cdn_exporter::web::{Limits, WebFile, listener};
 use jdcloud_cdn_exporter::{build_info, healthcheck, manual, telemetry};
@@ -54,13 +55,13 @@ fn main() -> ExitCode {
     };
     let outcome = match &cli.command {
         Some(Command::Demo) => demo(&cli, web_file),
-        Some(Command::Check(options)) => match load(&cli) {
-            Ok(config) => check(&config, *options),
+        Some(Command::Check(options)) => match load_to_poll(&cli) {
+            Ok(config) => check(&config, cli.shard, *options),
             Err(problems) => return refuse(&problems),
         },
         Some(Command::Backfill(wanted)) => backfill(&cli, wanted),
-        Some(Command::Completions { .. } | Command::Man | Command::Healthcheck) | None => match load(&cli) {
-            Ok(config) if cli.config_check => return print_summary(&config),
+        Some(Command::Completions { .. } | Command::Man | Command::Healthcheck) | None => match load_to_poll(&cli) {
+            Ok(config) if cli.config_check => return print_summary(&config, cli.shard),
             Ok(config) => exporter(&cli, config, web_file),
             Err(problems) => return refuse(&problems),
         },
@@ -103,8 +104,28 @@ fn load(cli: &Cli) -> Result<Config, Vec<String>> {
         .map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
 
-fn print_summary(config: &Config) -> ExitCode {
-    print(&format!("{}\n", Summary(config)))
+/// The same for a configuration that is polled: the rate limit must allow what this shard owns.
+fn load_to_poll(cli: &Cli) -> Result<Config, Vec<String>> {
+    let config = load(cli)?;
+    admit(config, &cli.config_file.display().to_string(), cli.shard)
+}
+
+fn admit(config: Config, place: &str, shard: Shard) -> Result<Config, Vec<String>> {
+    config::admit(&config, place, shard)
+        .map(|()| config)
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+}
+
+fn print_summary(config: &Config, shard: Shard) -> ExitCode {
+    let part = config.of_shard(shard);
+    if shard.is_whole() {
+        return print(&format!("{}\n", Summary(&part)));
+    }
+    let domains: usize = config.accounts.iter().map(|account| account.domains.len()).sum();
+    print(&format!(
+        "shard: {shard} of {domains} domains; its own:\n{}\n",
+        Summary(&part)
+    ))
 }
 
 /// Writes to standard output; who closed it early, as `head` does, has seen enough.
@@ -116,8 +137,8 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
-fn check(config: &Config, options: cli::Check) -> anyhow::Result<ExitCode> {
-    let code = print_summary(config);
+fn check(config: &Config, shard: Shard, options: cli::Check) -> anyhow::Result<ExitCode> {
+    let code = print_summary(config, shard);
     if !options.live {
         return Ok(code);
     }
@@ -125,7 +146,11 @@ fn check(config: &Config, options: cli::Check) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("the runtime cannot start")?;
-    let outcome = runtime.block_on(check::live(config, &Clock::System, &mut std::io::stdout()));
+    let outcome = runtime.block_on(check::live(
+        &config.of_shard(shard),
+        &Clock::System,
+        &mut std::io::stdout(),
+    ));
     runtime.shutdown_timeout(SHUTDOWN);
     Ok(match outcome? {
         Outcome::Good => ExitCode::SUCCESS,
@@ -150,7 +175,7 @@ fn exporter(cli: &Cli, config: Config, web_file: Option<Arc<WebFile>>) -> anyhow
     for address in listeners.iter().filter_map(|listener| listener.local_addr().ok()) {
         tracing::info!(%address, path = cli.web.telemetry_path.as_str(), "listening");
     }
-    let parts = parts(cli, web_file, listeners, Arc::new(move || load(&again)));
+    let parts = parts(cli, web_file, listeners, Arc::new(move || load_to_poll(&again)));
     run(async |stop| Ok(app::run(config, parts, stop).await?))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -163,6 +188,7 @@ fn demo(cli: &Cli, web_file: Option<Arc<WebFile>>) -> anyhow::Result<ExitCode> {
             .await
             .context("the simulated provider cannot start")?;
         let config = demo.config(&Environment::capture())?;
+        config::admit(&config, "the demo's configuration", cli.shard)?;
         let tls = web_file.as_ref().is_some_and(|file| file.is_tls());
         print_where_to_look(cli, &demo, tls, &listeners);
         let again = config.clone();

@@ -23,6 +23,7 @@ use crate::{build_info, systemd};
 
 use pollers::Pollers;
 use reload::Reloader;
+use roster::Notices;
 use signals::Hangups;
 use site::LiveSite;
 
@@ -95,10 +96,13 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     );
     let failed = pollers.failures();
     pollers.apply(&roster::effective(&config, shard))?;
+    let notices = Notices::default();
+    notices.tell(&config, shard);
     let views = pollers.views();
     let reloader = Arc::new(Reloader::new(
         pollers,
         shard,
+        notices,
         load_config,
         Arc::clone(&metrics),
         clock.clone(),

@@ -7,7 +7,7 @@ use tokio_util::task::TaskTracker;
 
 use super::LoadConfig;
 use super::pollers::Pollers;
-use super::roster;
+use super::roster::{self, Notices};
 use crate::clock::Clock;
 use crate::exposition::SelfMetrics;
 use crate::plan::Shard;
@@ -17,6 +17,7 @@ use crate::systemd;
 pub(super) struct Reloader {
     pollers: Mutex<Pollers>,
     shard: Shard,
+    notices: Notices,
     load: Arc<LoadConfig>,
     metrics: Arc<SelfMetrics>,
     clock: Clock,
@@ -27,6 +28,7 @@ impl Reloader {
     pub(super) fn new(
         pollers: Pollers,
         shard: Shard,
+        notices: Notices,
         load: Arc<LoadConfig>,
         metrics: Arc<SelfMetrics>,
         clock: Clock,
@@ -34,6 +36,7 @@ impl Reloader {
         Self {
             pollers: Mutex::new(pollers),
             shard,
+            notices,
             load,
             metrics,
             clock,
@@ -61,6 +64,7 @@ impl Reloader {
         let applied = match loaded {
             Ok(Ok(config)) => pollers
                 .apply(&roster::effective(&config, self.shard))
+                .map(|()| self.notices.tell(&config, self.shard))
                 .map_err(|error| vec![crate::telemetry::chain(&error)]),
             Ok(Err(problems)) => Err(problems),
             Err(_) => Err(vec![

@@ -1,18 +1,48 @@
 //! What this process really polls: of a configuration, what its shard owns.
 
+use std::sync::{Mutex, PoisonError};
+
 use crate::config::Config;
+use crate::model::AccountName;
 use crate::plan::Shard;
 
-/// The configuration with only the domains that the shard owns. Accounts that are left without any
-/// stay: their limits and names do not depend on how many shards there are.
+/// The configuration with only the domains that the shard owns.
 pub(super) fn effective(config: &Config, shard: Shard) -> Config {
-    let mut config = config.clone();
-    if !shard.is_whole() {
-        for account in &mut config.accounts {
-            account.domains.retain(|domain| shard.owns(&domain.name));
+    config.of_shard(shard)
+}
+
+/// Says what an operator should know of what is really polled, once for each change of it.
+#[derive(Default)]
+pub(super) struct Notices(Mutex<Told>);
+
+#[derive(Default, PartialEq)]
+struct Told {
+    over_budget: Vec<(AccountName, String)>,
+    owns_none_of: Option<usize>,
+}
+
+impl Notices {
+    /// Looks at all that is configured and discovered, before it is shared out.
+    pub(super) fn tell(&self, config: &Config, shard: Shard) {
+        let all = || config.accounts.iter().flat_map(|account| &account.domains);
+        let owns_none = !all().any(|domain| shard.owns(&domain.name));
+        let now = Told {
+            over_budget: config.over_budget(shard),
+            owns_none_of: owns_none.then(|| all().count()),
+        };
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (account, numbers) in &now.over_budget {
+            if !told.over_budget.contains(&(account.clone(), numbers.clone())) {
+                tracing::warn!(%account, "polled as fast as allowed, but not in time: its domains {numbers}");
+            }
         }
+        if let Some(domains) = now.owns_none_of
+            && told.owns_none_of != now.owns_none_of
+        {
+            tracing::info!(%shard, domains, "this shard owns none of the domains");
+        }
+        *told = now;
     }
-    config
 }
 
 #[cfg(test)]

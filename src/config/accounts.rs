@@ -11,7 +11,7 @@ use super::walk::{Node, Walk};
 use super::{Account, DomainConfig};
 
 /// The most domains in one call; the provider's own limit is not documented (status 22 tells).
-const MAX_BATCH: usize = 1000;
+pub(super) const MAX_BATCH: usize = 1000;
 
 /// The most that `max_domains` may be: the names alone take some 100 MB then and seconds to read, and
 /// at 2 KB for each domain's hour the readings take 2 GB. More belongs into several configurations.

@@ -17,19 +17,19 @@ use super::walk::{Node, Walk};
 use super::{Api, Config, Poll, Settle};
 
 /// One window of the provider's data.
-const WINDOW_LENGTH: Duration = Duration::from_secs(5 * 60);
+pub(super) const WINDOW_LENGTH: Duration = Duration::from_secs(5 * 60);
 /// The provider answers for 7 days at most at `origin_ratio`.
 const MAX_WINDOW: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A poll more often than this is taken for a slip of the pen.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
 /// A poll less often than daily is taken for a slip of the pen.
-const MAX_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+pub(super) const MAX_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 /// "Over 0" in the unit that durations are written in.
 const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 /// A request that takes longer outlives its window.
 const MAX_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 const MAX_CONCURRENCY: usize = 1024;
-const MAX_REQUESTS_PER_SECOND: f64 = 100_000.0;
+pub(super) const MAX_REQUESTS_PER_SECOND: f64 = 100_000.0;
 const MAX_REPLY_BYTES: usize = 1024 * 1024 * 1024;
 
 /// Reads and checks a configuration file (YAML) under the overrides of the environment

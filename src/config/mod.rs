@@ -2,6 +2,7 @@
 //! once. The shape of the file is in `config/exporter.yaml`.
 
 mod accounts;
+mod budget;
 mod environment;
 mod file;
 mod keys;
@@ -15,6 +16,7 @@ mod summary;
 mod tests;
 mod walk;
 
+pub use budget::admit;
 pub use environment::{Environment, PREFIX};
 pub use load::{load, parse};
 pub use problems::{Problem, Problems};

@@ -59,12 +59,6 @@ impl fmt::Display for Summary<'_> {
                 write!(f, " origin_ratio labelled by start,")?;
             }
             writeln!(f, " {units} units, {calls_per_minute:.1} calls per minute")?;
-            if calls_per_minute > api.max_requests_per_second * 60.0 {
-                writeln!(
-                    f,
-                    "    this is over max_requests_per_second: polls will take longer than poll.interval"
-                )?;
-            }
         }
         writeln!(
             f,

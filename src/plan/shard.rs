@@ -76,10 +76,46 @@ impl Default for Shard {
 /// weighs most, and moves no others.
 #[must_use]
 pub fn owner(domain: &Domain, count: u32) -> u32 {
-    let seed = domain.stable_hash();
-    (0..count)
-        .max_by_key(|ordinal| (weight(seed, *ordinal), std::cmp::Reverse(*ordinal)))
-        .unwrap_or(0)
+    let mut ownership = Ownership::new(domain);
+    for _ in 0..count {
+        ownership.another_shard();
+    }
+    ownership.ordinal
+}
+
+/// Who owns a domain while the number of shards grows from 0, one by one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ownership {
+    seed: u64,
+    shards: u32,
+    ordinal: u32,
+    weight: u64,
+}
+
+impl Ownership {
+    pub(super) fn new(domain: &Domain) -> Self {
+        Self {
+            seed: domain.stable_hash(),
+            shards: 0,
+            ordinal: 0,
+            weight: 0,
+        }
+    }
+
+    /// One more shard, which takes the domain over if it weighs more there; at a tie it stays.
+    pub(super) fn another_shard(&mut self) {
+        let weight = weight(self.seed, self.shards);
+        if weight > self.weight {
+            self.ordinal = self.shards;
+            self.weight = weight;
+        }
+        self.shards += 1;
+    }
+
+    /// The owner among the shards so far; 0 where there are none.
+    pub(super) const fn ordinal(&self) -> u32 {
+        self.ordinal
+    }
 }
 
 /// Output number `ordinal` of `SplitMix64` from a seed: a published generator, so that weights can be
