@@ -131,6 +131,9 @@ impl Site for Stub {
     fn status(&self) -> Status {
         Status::default()
     }
+    fn shards(&self) -> Vec<String> {
+        vec!["exporter-0.example.com:10530".to_owned()]
+    }
     async fn reload(&self) -> Result<(), Vec<String>> {
         Ok(())
     }

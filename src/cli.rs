@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::backfill::Moment;
 use crate::model::{Domain, DomainError};
-use crate::plan::Shard;
+use crate::plan::{MAX_SHARDS, Shard};
 use crate::web::{ListenAddress, TelemetryPath};
 use crate::{build_info, exposition};
 
@@ -82,6 +82,11 @@ pub enum Command {
     /// A server that asks for a password or a client certificate serves. Exits with 0 or 1.
     #[command(verbatim_doc_comment)]
     Healthcheck,
+    /// Print what the configuration costs: calls, series, samples, memory, and which shard owns what.
+    ///
+    /// Nobody is asked. Exits with 0 if the calls fit the rate limits, with 2 if they do not; the numbers
+    /// are printed all the same.
+    Plan(Plan),
     /// Read a past range from the provider and write it for import into a time-series database.
     ///
     /// Written are the 5-minute windows that end after --start and at or before --end, each under the
@@ -108,6 +113,24 @@ pub struct Check {
     /// that the provider refuses, or a refused signature, takes a few calls more.
     #[arg(long)]
     pub live: bool,
+}
+
+/// Whose costs `plan` prints.
+#[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Share the domains out to so many exporters; without it to as many as `shards` lists in the
+    /// configuration, or to one. For one of them: --shard.
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SHARDS)),
+        conflicts_with = "shard"
+    )]
+    pub shards: Option<u32>,
+
+    /// Which domain belongs to which shard as well.
+    #[arg(long)]
+    pub domains: bool,
 }
 
 /// A shell that completions are written for.
@@ -336,6 +359,24 @@ mod tests {
             );
         }
         assert_eq!(parse(&["--live"]).unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn a_plan_is_of_one_shard_or_of_all() {
+        let Some(Command::Plan(plan)) = parse(&["plan", "--shards=4", "--domains"]).unwrap().command else {
+            panic!("a plan")
+        };
+        assert_eq!((plan.shards, plan.domains), (Some(4), true));
+        assert!(parse(&["plan", "--shard=1/4"]).is_ok());
+        for wrong in [
+            &["plan", "--shards=0"][..],
+            &["plan", "--shards=1001"],
+            &["plan", "--shards=x"],
+            &["plan", "--shards=4", "--shard=1/4"],
+            &["--shards=4"],
+        ] {
+            assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! * [`web`]: serves it; [`app`] composes, reloads and stops all of it
 //! * [`backfill`]: past ranges, for import into a time-series database
 //! * [`config`], [`cli`], [`telemetry`], [`clock`], [`systemd`]: the edges towards the operator
+//! * [`forecast`]: what a configuration costs, before it runs
 //! * [`check`]: asks the provider once and says what is wrong; [`healthcheck`]: asks the
 //!   exporter whether it serves; [`manual`]: man page and completions
 //! * [`simulator`]: the provider's stand-in, behind `demo`, the tests and the benches
@@ -25,6 +26,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod exposition;
+pub mod forecast;
 pub mod healthcheck;
 pub mod manual;
 pub mod model;

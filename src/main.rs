@@ -15,9 +15,10 @@ use jdcloud_cdn_exporter::backfill::{Backfill, Destination, Ended, Wanted};
 use jdcloud_cdn_exporter::check::{self, Outcome};
 use jdcloud_cdn_exporter::cli::{self, Cli, Command};
 use jdcloud_cdn_exporter::clock::Clock;
-use jdcloud_cdn_exporter::config::{self, Config, Environment, Summary};
+use jdcloud_cdn_exporter::config::{self, Config, Environment, Problems, Summary};
 use jdcloud_cdn_exporter::demo::Demo;
-use jdcloud_cdn_exporter::plan::Shard;
+use jdcloud_cdn_exporter::forecast::{Forecast, Text};
+use jdcloud_cdn_exporter::plan::{MAX_SHARDS, Shard};
 use jdcloud_cdn_exporter::simulator::SimulatorOptions;
 use jdcloud_cdn_exporter::web::{Limits, WebFile, listener};
 use jdcloud_cdn_exporter::{build_info, healthcheck, manual, telemetry};
@@ -57,6 +58,10 @@ fn main() -> ExitCode {
         Some(Command::Demo) => demo(&cli, web_file),
         Some(Command::Check(options)) => match load_to_poll(&cli) {
             Ok(config) => check(&config, cli.shard, *options),
+            Err(problems) => return refuse(&problems),
+        },
+        Some(Command::Plan(options)) => match load(&cli) {
+            Ok(config) => plan(&cli, &config, *options),
             Err(problems) => return refuse(&problems),
         },
         Some(Command::Backfill(wanted)) => backfill(&cli, wanted),
@@ -100,8 +105,11 @@ fn healthcheck(cli: &Cli) -> ExitCode {
 }
 
 fn load(cli: &Cli) -> Result<Config, Vec<String>> {
-    config::load(&cli.config_file, &Environment::capture())
-        .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+    config::load(&cli.config_file, &Environment::capture()).map_err(|problems| lines(&problems))
+}
+
+fn lines(problems: &Problems) -> Vec<String> {
+    problems.iter().map(ToString::to_string).collect()
 }
 
 /// The same for a configuration that is polled: the rate limit must allow what this shard owns.
@@ -113,7 +121,7 @@ fn load_to_poll(cli: &Cli) -> Result<Config, Vec<String>> {
 fn admit(config: Config, place: &str, shard: Shard) -> Result<Config, Vec<String>> {
     config::admit(&config, place, shard)
         .map(|()| config)
-        .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+        .map_err(|problems| lines(&problems))
 }
 
 fn print_summary(config: &Config, shard: Shard) -> ExitCode {
@@ -135,6 +143,45 @@ fn print(text: &str) -> ExitCode {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => ExitCode::FAILURE,
         _ => ExitCode::SUCCESS,
     }
+}
+
+/// Prints the numbers in any case, and what is wrong with them in the words that a start would use.
+fn plan(cli: &Cli, config: &Config, options: cli::Plan) -> anyhow::Result<ExitCode> {
+    let listed = u32::try_from(config.shards.len()).unwrap_or(MAX_SHARDS);
+    let forecast = if cli.shard.is_whole() {
+        Forecast::of_all(config, options.shards.unwrap_or(listed).max(1))?
+    } else {
+        Forecast::of_shard(config, cli.shard)?
+    };
+    let text = Text {
+        forecast: &forecast,
+        config,
+        domains: options.domains,
+    };
+    let code = print(&text.to_string());
+    // Planning for another number of shards than are listed is what --shards is for.
+    let mut config = config.clone();
+    if options.shards.is_some() {
+        config.shards.clear();
+    }
+    let place = cli.config_file.display().to_string();
+    let shards = forecast
+        .shares
+        .iter()
+        .take(1)
+        .map(|share| share.shard)
+        .chain(forecast.too_busy());
+    let mut problems: Vec<String> = shards
+        .filter_map(|shard| config::admit(&config, &place, shard).err())
+        .flat_map(|problems| lines(&problems))
+        .collect();
+    problems.sort();
+    problems.dedup();
+    Ok(if problems.is_empty() {
+        code
+    } else {
+        refuse(&problems)
+    })
 }
 
 fn check(config: &Config, shard: Shard, options: cli::Check) -> anyhow::Result<ExitCode> {
@@ -213,6 +260,7 @@ fn backfill(cli: &Cli, wanted: &cli::Backfill) -> anyhow::Result<ExitCode> {
         start: wanted.start,
         end: wanted.end,
         domains: wanted.domains.clone(),
+        shard: cli.shard,
     };
     let backfill = match Backfill::new(&wanted, &config, destination, Clock::System) {
         Ok(backfill) => backfill,

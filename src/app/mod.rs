@@ -87,6 +87,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
         rustc: build_info::RUSTC,
     })?;
     metrics.reload_succeeded(clock.now());
+    metrics.is_shard(shard);
     let store = Arc::new(Store::new(config.poll.visibility(), &[]));
     let mut pollers = Pollers::new(
         Arc::clone(&store),
@@ -103,6 +104,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
         pollers,
         shard,
         notices,
+        config.shards,
         load_config,
         Arc::clone(&metrics),
         clock.clone(),

@@ -1,6 +1,6 @@
 //! Reads the configuration again and applies it whole, or changes nothing.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
@@ -9,6 +9,7 @@ use super::LoadConfig;
 use super::pollers::Pollers;
 use super::roster::{self, Notices};
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::exposition::SelfMetrics;
 use crate::plan::Shard;
 use crate::systemd;
@@ -18,6 +19,8 @@ pub(super) struct Reloader {
     pollers: Mutex<Pollers>,
     shard: Shard,
     notices: Notices,
+    /// Where all shards serve, of the configuration in use.
+    listed: std::sync::Mutex<Vec<String>>,
     load: Arc<LoadConfig>,
     metrics: Arc<SelfMetrics>,
     clock: Clock,
@@ -29,6 +32,7 @@ impl Reloader {
         pollers: Pollers,
         shard: Shard,
         notices: Notices,
+        listed: Vec<String>,
         load: Arc<LoadConfig>,
         metrics: Arc<SelfMetrics>,
         clock: Clock,
@@ -37,6 +41,7 @@ impl Reloader {
             pollers: Mutex::new(pollers),
             shard,
             notices,
+            listed: std::sync::Mutex::new(listed),
             load,
             metrics,
             clock,
@@ -64,7 +69,7 @@ impl Reloader {
         let applied = match loaded {
             Ok(Ok(config)) => pollers
                 .apply(&roster::effective(&config, self.shard))
-                .map(|()| self.notices.tell(&config, self.shard))
+                .map(|()| self.took_over(&config))
                 .map_err(|error| vec![crate::telemetry::chain(&error)]),
             Ok(Err(problems)) => Err(problems),
             Err(_) => Err(vec![
@@ -85,6 +90,25 @@ impl Reloader {
         }
         systemd::ready();
         applied
+    }
+
+    fn took_over(&self, config: &Config) {
+        self.notices.tell(config, self.shard);
+        self.listed().clone_from(&config.shards);
+    }
+
+    /// Which of several exporters this is.
+    pub(super) const fn shard(&self) -> Shard {
+        self.shard
+    }
+
+    /// Where all shards serve, in the order of their ordinals.
+    pub(super) fn listed_shards(&self) -> Vec<String> {
+        self.listed().clone()
+    }
+
+    fn listed(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Stops the pollers; a reload that comes later finds them stopped.

@@ -104,7 +104,12 @@ impl Site for LiveSite {
                 .map(|progress| endpoint_status(progress, now))
                 .collect(),
             settle: Some(self.store.settle_report(now)),
+            shard: self.reloader.shard(),
         }
+    }
+
+    fn shards(&self) -> Vec<String> {
+        self.reloader.listed_shards()
     }
 
     async fn reload(&self) -> Result<(), Vec<String>> {

@@ -6,7 +6,7 @@ use super::history::History;
 use super::range::{self, Moment, RangeError, pieces, show};
 use crate::config::{Account, Config};
 use crate::model::{Domain, Endpoint, Window, WindowRange};
-use crate::plan::batches;
+use crate::plan::{Shard, batches};
 use crate::provider::most_windows;
 
 /// The most memory that readings may take: 31 days of 3,000 domains at both endpoints.
@@ -25,6 +25,8 @@ pub struct Wanted {
     pub end: Moment,
     /// Only these domains; all that are configured if empty.
     pub domains: Vec<Domain>,
+    /// Only those of them that this one of several exporters owns.
+    pub shard: Shard,
 }
 
 /// Why a request is refused; each message ends with the remedy.
@@ -36,6 +38,9 @@ pub enum RequestError {
     /// A domain that no account reads.
     #[error("--domain {0} is not in the configuration: add it to an account's domains, or correct it")]
     UnknownDomain(Domain),
+    /// A domain that is another shard's.
+    #[error("--domain {0} belongs to shard {1}: run it with --shard={1}, or without --shard")]
+    OfAnotherShard(Domain, Shard),
     /// More than is kept in memory.
     #[error(
         "the readings would take {needed} MiB of memory, and {most} MiB are allowed: divide the range, or the \
@@ -106,13 +111,18 @@ impl Request {
         let mut problems: Vec<RequestError> = wanted
             .domains
             .iter()
-            .filter(|domain| !configured.contains(domain))
-            .map(|domain| RequestError::UnknownDomain(domain.clone()))
+            .filter_map(|domain| {
+                if !configured.contains(domain) {
+                    return Some(RequestError::UnknownDomain(domain.clone()));
+                }
+                let owner = wanted.shard.owner_of(domain);
+                (owner != wanted.shard).then(|| RequestError::OfAnotherShard(domain.clone(), owner))
+            })
             .collect();
         let range = range::windows(wanted.start, wanted.end, config.api.time_zone, newest_settled);
         match range {
             Ok(range) if problems.is_empty() => {
-                Self::plan(&wanted.domains, config, range).map_err(|e| vec![e])
+                Self::plan(&wanted.domains, &config.of_shard(wanted.shard), range).map_err(|e| vec![e])
             }
             Ok(_) => Err(problems),
             Err(error) => {
@@ -238,6 +248,7 @@ mod tests {
             start: start.parse().unwrap(),
             end: end.parse().unwrap(),
             domains: domains.iter().map(|name| Domain::parse(name).unwrap()).collect(),
+            shard: Shard::WHOLE,
         }
     }
 
@@ -305,6 +316,30 @@ mod tests {
         );
     }
 
+    /// `d1.example.com` is shard 1's of 2: a literal of `plan::shard`.
+    #[test]
+    fn a_shard_reads_its_own_domains_and_sends_others_home() {
+        let of_shard = |shard: &str, domains: &[&str]| Wanted {
+            shard: shard.parse().unwrap(),
+            ..wanted("2025-03-01", "2025-03-02", domains)
+        };
+        let all = |shard| -> Vec<String> {
+            let request = request(&of_shard(shard, &[]), &config(40, 20)).unwrap();
+            let names = request.histories.iter().map(|history| history.domain.to_string());
+            names.collect()
+        };
+        let (first, second) = (all("0/2"), all("1/2"));
+        assert!(second.contains(&"d1.example.com".to_owned()) && !first.is_empty());
+        // Both endpoints of 40 domains, and the live one.
+        assert_eq!(first.len() + second.len(), 81);
+        assert!(first.iter().all(|name| !second.contains(name)));
+        assert_eq!(
+            request(&of_shard("0/2", &["d1.example.com"]), &config(1, 1)).unwrap_err(),
+            ["--domain d1.example.com belongs to shard 1/2: run it with --shard=1/2, or without --shard"]
+        );
+        assert!(request(&of_shard("1/2", &["d1.example.com"]), &config(1, 1)).is_ok());
+    }
+
     #[test]
     fn what_does_not_fit_in_memory_is_refused() {
         // 40 years of 288 windows a day, 16 bytes for each of 65 domains and 24 for 64.
@@ -347,7 +382,7 @@ mod tests {
             let config = config(domains, batch);
             let last = Window::ending_at(start.resolve(config.api.time_zone).timestamp()).unwrap().plus(days * 288);
             let end = show(last, config.api.time_zone).parse().unwrap();
-            let request = request(&Wanted { start, end, domains: Vec::new() }, &config).unwrap();
+            let request = request(&Wanted { start, end, domains: Vec::new(), shard: Shard::WHOLE }, &config).unwrap();
             let mut asked: HashMap<usize, Vec<WindowRange>> = HashMap::new();
             for call in &request.calls {
                 prop_assert!(call.domains.len() <= config.accounts[0].batch(call.endpoint));

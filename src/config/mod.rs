@@ -19,6 +19,7 @@ mod walk;
 pub use budget::admit;
 pub use environment::{Environment, PREFIX};
 pub use load::{load, parse};
+pub(crate) use parse::show;
 pub use problems::{Problem, Problems};
 pub use summary::Summary;
 

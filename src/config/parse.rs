@@ -176,7 +176,7 @@ fn spelled_duration(text: &str) -> Option<Duration> {
 }
 
 /// A duration in the spelling of the file: `1h30m`.
-pub(super) fn show(duration: Duration) -> String {
+pub(crate) fn show(duration: Duration) -> String {
     let mut rest = duration.as_millis();
     let mut parts = Vec::new();
     for (unit, length) in [

@@ -1,6 +1,6 @@
 //! The table that names every metric about the domains. All of them are gauges.
 
-use crate::model::Field;
+use crate::model::{Endpoint, Field};
 
 /// What the samples of a family show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,33 @@ impl Source {
             Self::Settle | Self::Difference | Self::LabelOffset => &[],
         }
     }
+}
+
+/// How many samples the families have at most, once every domain shows all that it can: given the
+/// endpoints of each domain.
+#[must_use]
+pub fn samples_of<'a>(domains: &(impl Iterator<Item = &'a [Endpoint]> + Clone)) -> usize {
+    let read_at = |endpoint: Endpoint| {
+        domains
+            .clone()
+            .filter(|read_at| read_at.contains(&endpoint))
+            .count()
+    };
+    // The endpoints are compared where a domain is read at both.
+    let compared = domains
+        .clone()
+        .any(|read_at| Endpoint::ALL.iter().all(|endpoint| read_at.contains(endpoint)));
+    FAMILIES
+        .iter()
+        .map(|family| match family.source {
+            Source::Field(field) => read_at(field.endpoint()),
+            Source::WindowEnd | Source::Up => Endpoint::ALL.into_iter().map(read_at).sum(),
+            Source::Account => domains.clone().count(),
+            Source::Missing => Endpoint::ALL.len(),
+            Source::Settle => 1,
+            Source::Difference | Source::LabelOffset => usize::from(compared),
+        })
+        .sum()
 }
 
 /// One metric family.

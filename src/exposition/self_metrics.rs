@@ -14,6 +14,7 @@ use crate::exposition::Format;
 use crate::exposition::encode::{Kind, Number, header, sample};
 use crate::model::{AccountName, Endpoint, Reason, Reject, Rejects};
 use crate::observer::Observer;
+use crate::plan::Shard;
 
 const PREFIX: &str = "jdcloud_cdn_exporter_";
 
@@ -67,6 +68,8 @@ pub struct SelfMetrics {
     clock_skew: GaugeVec,
     reload_successful: GaugeVec,
     reload_success: GaugeVec,
+    shard_ordinal: GaugeVec,
+    shards: GaugeVec,
     /// The configured accounts, once known: a poll of another that ends late leaves no series.
     accounts: Mutex<Option<Vec<AccountName>>>,
 }
@@ -96,6 +99,8 @@ impl SelfMetrics {
             clock_skew: new.gauge("provider_clock_skew_seconds", "The provider's clock minus this machine's, from the Date header of the last reply that was compared; absent before.", &[])?,
             reload_successful: new.gauge("config_last_reload_successful", "Whether the last attempt to load the configuration succeeded (1) or not (0).", &[])?,
             reload_success: new.gauge("config_last_reload_success_timestamp_seconds", "Unix time of the last successful load of the configuration.", &[])?,
+            shard_ordinal: new.gauge("shard_ordinal", "Which of the shards this exporter is, counted from 0.", &[])?,
+            shards: new.gauge("shards", "How many exporters share the domains, 1 when it is the only one.", &[])?,
             accounts: Mutex::new(None),
             registry: registry.clone(),
         };
@@ -111,8 +116,36 @@ impl SelfMetrics {
         Ok(Arc::new(metrics))
     }
 
+    /// How many samples there are at most for accounts that have been polled at their endpoints.
+    ///
+    /// # Errors
+    /// As [`SelfMetrics::new`].
+    pub fn samples(accounts: &[(AccountName, Vec<Endpoint>)]) -> Result<usize, SelfMetricsError> {
+        let metrics = Self::new(BuildInfo {
+            version: "",
+            revision: "",
+            rustc: "",
+        })?;
+        metrics.reload_succeeded(DateTime::UNIX_EPOCH);
+        metrics.clock_skew(TimeDelta::zero());
+        for (account, endpoints) in accounts {
+            metrics.request_rate(account, 0.0);
+            for endpoint in endpoints {
+                metrics.succeeded(account, *endpoint, DateTime::UNIX_EPOCH);
+            }
+        }
+        let mut page = Vec::new();
+        // Writing to memory cannot fail.
+        let _ = metrics.render(Format::Text, &mut page);
+        let lines = page.split(|byte| *byte == b'\n');
+        Ok(lines
+            .filter(|line| !line.is_empty() && !line.starts_with(b"#"))
+            .count())
+    }
+
     /// Makes every series whose labels are known beforehand, at 0.
     fn initialise(&self) {
+        self.is_shard(Shard::WHOLE);
         for endpoint in Endpoint::ALL.map(Endpoint::name) {
             for counter in [
                 &self.requests,
@@ -139,6 +172,14 @@ impl SelfMetrics {
                 self.rejects.with_label_values(&[endpoint, reason.name()]);
             }
         }
+    }
+
+    /// Which of several exporters this is.
+    pub fn is_shard(&self, shard: Shard) {
+        let ordinal = f64::from(shard.ordinal());
+        self.shard_ordinal.with_label_values::<&str>(&[]).set(ordinal);
+        let count = f64::from(shard.count());
+        self.shards.with_label_values::<&str>(&[]).set(count);
     }
 
     /// A configuration was loaded, at start or on reload.

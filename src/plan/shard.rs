@@ -61,7 +61,16 @@ impl Shard {
     /// Whether a domain is polled and served by this one; exactly one of all owns it.
     #[must_use]
     pub fn owns(self, domain: &Domain) -> bool {
-        owner(domain, self.count) == self.ordinal
+        self.owner_of(domain) == self
+    }
+
+    /// The one of all that owns a domain.
+    #[must_use]
+    pub fn owner_of(self, domain: &Domain) -> Self {
+        Self {
+            ordinal: owner(domain, self.count),
+            ..self
+        }
     }
 }
 

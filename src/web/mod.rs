@@ -17,6 +17,7 @@ mod routes;
 mod san;
 mod server;
 mod status;
+mod targets;
 mod tls;
 mod web_config;
 mod web_file;

@@ -13,6 +13,7 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use super::negotiate::{self, Coding};
 use super::status::{self, Language, Query, Status};
+use super::targets;
 use super::{Body, Handler};
 use crate::exposition::{Format, Page, PageError, WindowsPage};
 
@@ -20,8 +21,12 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 
-/// The pages that the status page has links to, besides the metrics, as far as they exist.
-const LINKED: [&str; 4] = ["/windows", "/api/status", "/-/healthy", "/-/ready"];
+/// The pages that the status page has links to, besides the metrics; to that of the shards where there are
+/// any.
+const LINKED: [&str; 5] = ["/windows", "/api/status", TARGETS, "/-/healthy", "/-/ready"];
+
+/// Where Prometheus discovers the shards.
+const TARGETS: &str = "/sd";
 
 /// What the routes need from the application.
 pub trait Site: Send + Sync + 'static {
@@ -46,6 +51,8 @@ pub trait Site: Send + Sync + 'static {
     fn ready(&self) -> Result<(), String>;
     /// For the status page.
     fn status(&self) -> Status;
+    /// Where all shards serve, in the order of their ordinals; none where the configuration does not say.
+    fn shards(&self) -> Vec<String>;
     /// Reads the configuration again and applies it.
     ///
     /// # Errors
@@ -54,7 +61,7 @@ pub trait Site: Send + Sync + 'static {
 }
 
 /// Pages that have, or will have, a path of their own.
-const RESERVED: [&str; 3] = ["/windows", "/sd", "/api/status"];
+const RESERVED: [&str; 3] = ["/windows", TARGETS, "/api/status"];
 
 /// A valid `--web.telemetry-path`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +118,7 @@ enum Route {
     Status,
     StatusJson,
     Windows,
+    Targets,
     Healthy,
     Ready,
     Reload,
@@ -156,6 +164,7 @@ impl<S: Site> Routes<S> {
         match route {
             Route::Status | Route::StatusJson => self.status(route, query, headers).await,
             Route::Metrics | Route::Windows => self.exposition(route, headers).await,
+            Route::Targets => self.targets(),
             Route::Healthy => plain(StatusCode::OK, "jdcloud-cdn-exporter is healthy.\n"),
             Route::Ready => match self.site.ready() {
                 Ok(()) => plain(StatusCode::OK, "jdcloud-cdn-exporter is ready.\n"),
@@ -177,6 +186,7 @@ impl<S: Site> Routes<S> {
             "/" => Some(Route::Status),
             "/api/status" => Some(Route::StatusJson),
             "/windows" => Some(Route::Windows),
+            TARGETS => Some(Route::Targets),
             "/-/healthy" => Some(Route::Healthy),
             "/-/ready" => Some(Route::Ready),
             "/-/reload" => Some(Route::Reload),
@@ -205,6 +215,21 @@ impl<S: Site> Routes<S> {
         response
     }
 
+    fn targets(&self) -> Response<Body> {
+        let shards = self.site.shards();
+        if shards.is_empty() {
+            return plain(
+                StatusCode::NOT_FOUND,
+                "no shards are listed: write where each of them serves, as host:port, under the key shards of the \
+                 configuration\n",
+            );
+        }
+        match targets::document(&shards) {
+            Ok(json) => respond(StatusCode::OK, JSON, Body::from(json)),
+            Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        }
+    }
+
     async fn status(&self, route: Route, query: &str, headers: &HeaderMap) -> Response<Body> {
         let query = match Query::parse(query) {
             Ok(query) => query,
@@ -214,7 +239,7 @@ impl<S: Site> Routes<S> {
         let language = query.language.unwrap_or_else(|| Language::negotiate(headers));
         let links: Vec<String> = LINKED
             .into_iter()
-            .filter(|path| self.route(path).is_some())
+            .filter(|path| *path != TARGETS || !self.site.shards().is_empty())
             .map(str::to_owned)
             .collect();
         let telemetry_path = self.telemetry_path.clone();
@@ -308,6 +333,7 @@ mod tests {
 
     struct Stub {
         ready: bool,
+        shards: Vec<String>,
     }
 
     impl Site for Stub {
@@ -339,6 +365,9 @@ mod tests {
         fn status(&self) -> Status {
             Status::default()
         }
+        fn shards(&self) -> Vec<String> {
+            self.shards.clone()
+        }
         async fn reload(&self) -> Result<(), Vec<String>> {
             if self.ready {
                 Ok(())
@@ -349,12 +378,48 @@ mod tests {
     }
 
     async fn ask(ready: bool, method: &str, path: &str, headers: &HeaderMap) -> (u16, HeaderMap, String) {
+        let site = Stub {
+            ready,
+            shards: Vec::new(),
+        };
+        ask_of(site, method, path, headers).await
+    }
+
+    async fn ask_of(site: Stub, method: &str, path: &str, headers: &HeaderMap) -> (u16, HeaderMap, String) {
         use http_body_util::BodyExt;
-        let routes = Routes::new(Stub { ready }, TelemetryPath::default());
+        let routes = Routes::new(site, TelemetryPath::default());
         let method = method.parse().unwrap();
         let (parts, body) = routes.respond(&method, path, headers).await.into_parts();
         let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
         (parts.status.as_u16(), parts.headers, text)
+    }
+
+    #[tokio::test]
+    async fn listed_shards_are_offered_to_prometheus_and_without_any_the_key_is_named() {
+        let with = |shards: &[&str]| Stub {
+            ready: true,
+            shards: shards.iter().map(|&shard| shard.to_owned()).collect(),
+        };
+        let none = HeaderMap::new();
+        let (status, headers, text) = ask_of(with(&["a.com:1", "b.com:2"]), "GET", "/sd", &none).await;
+        assert_eq!(
+            (status, headers[CONTENT_TYPE].as_bytes()),
+            (200, &b"application/json"[..])
+        );
+        assert!(text.contains("{\"targets\":[\"b.com:2\"],"), "{text}");
+        let (status, headers, text) = ask_of(with(&[]), "GET", "/sd", &none).await;
+        assert_eq!(
+            (status, headers[CONTENT_TYPE].as_bytes()),
+            (404, PLAIN.as_bytes())
+        );
+        assert!(
+            text.contains("under the key shards of the configuration"),
+            "{text}"
+        );
+        for (shards, linked) in [(&[][..], false), (&["a.com:1"], true)] {
+            let (_, _, page) = ask_of(with(shards), "GET", "/", &none).await;
+            assert_eq!(page.contains("<a href=\"/sd\">"), linked, "{page}");
+        }
     }
 
     #[tokio::test]
@@ -372,6 +437,8 @@ mod tests {
             (true, "HEAD", "/windows", 200, None),
             (true, "POST", "/windows", 405, Some("GET, HEAD")),
             (true, "GET", "/windows/", 404, None),
+            (true, "GET", "/sd", 404, None),
+            (true, "POST", "/sd", 405, Some("GET, HEAD")),
             (true, "GET", "/-/healthy", 200, None),
             (false, "GET", "/-/healthy", 200, None),
             (true, "GET", "/-/ready", 200, None),
@@ -485,7 +552,13 @@ mod tests {
 
     #[tokio::test]
     async fn the_telemetry_path_may_be_the_root() {
-        let routes = Routes::new(Stub { ready: true }, "/".parse().unwrap());
+        let routes = Routes::new(
+            Stub {
+                ready: true,
+                shards: Vec::new(),
+            },
+            "/".parse().unwrap(),
+        );
         let response = routes.respond(&Method::GET, "/", &HeaderMap::new()).await;
         assert_eq!(
             response.headers()[CONTENT_TYPE],
@@ -519,12 +592,15 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn any_path_has_an_outcome(path in "/[ -~]{0,20}") {
-            let routes = Routes::new(Stub { ready: true }, TelemetryPath::default());
-            let known = ["/", "/api/status", "/metrics", "/windows", "/-/healthy", "/-/ready", "/-/reload"];
-            let known = known.contains(&path.as_str());
-            prop_assert_eq!(routes.route(&path).is_some(), known);
-        }
-    }
+           #[test]
+           fn any_path_has_an_outcome(path in "/[ -~]{0,20}") {
+               let routes = Routes::new(Stub {
+    ready: true,
+    shards: Vec::new(),
+    }, TelemetryPath::default());
+               let known = ["/", "/api/status", "/metrics", "/windows", "/-/healthy", "/-/ready", "/-/reload"];
+               let known = known.contains(&path.as_str());
+               prop_assert_eq!(routes.route(&path).is_some(), known);
+           }
+       }
 }

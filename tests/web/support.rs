@@ -62,6 +62,9 @@ impl Site for TestSite {
     fn status(&self) -> Status {
         Status::default()
     }
+    fn shards(&self) -> Vec<String> {
+        vec!["exporter-0.example.com:10530".to_owned()]
+    }
     async fn reload(&self) -> Result<(), Vec<String>> {
         self.begun.notify_one();
         self.go.notified().await;

@@ -104,12 +104,20 @@ impl Page<'_> {
         let uptime = TimeDelta::from_std(self.view.status.uptime).unwrap_or(TimeDelta::MAX);
         write!(
             out,
-            "<header>\n<div><h1>{}</h1>\n<span class=\"quiet\">{} · {}</span></div>\n<nav aria-label=\"{}\">",
+            "<header>\n<div><h1>{}</h1>\n<span class=\"quiet\">{} · {}",
             self.text(Phrase::Title),
             self.language.fill(Phrase::Version, &[&build_info::VERSION]),
             self.language
                 .fill(Phrase::Uptime, &[&text::duration(uptime, self.language)]),
-            self.text(Phrase::Pages),
+        )?;
+        let shard = self.view.status.shard;
+        if !shard.is_whole() {
+            write!(out, " · {}", self.language.fill(Phrase::Shard, &[&shard]))?;
+        }
+        write!(
+            out,
+            "</span></div>\n<nav aria-label=\"{}\">",
+            self.text(Phrase::Pages)
         )?;
         for link in links {
             let link = Escaped(link);

@@ -22,6 +22,10 @@ pub(super) fn document(view: &View<'_>, query: &Query) -> Result<Vec<u8>, serde_
         version: build_info::VERSION,
         revision: build_info::REVISION,
         uptime_seconds: status.uptime.as_secs(),
+        shard: ShardOf {
+            ordinal: status.shard.ordinal(),
+            count: status.shard.count(),
+        },
         pollers: status.endpoints.iter().map(Poller::new).collect(),
         summary: Summary {
             domains: status.snapshot.entries.len(),
@@ -54,12 +58,19 @@ struct Document<'a> {
     version: &'static str,
     revision: &'static str,
     uptime_seconds: u64,
+    shard: ShardOf,
     pollers: Vec<Poller<'a>>,
     summary: Summary,
     query: Asked<'a>,
     matched: usize,
     next: Option<String>,
     domains: Vec<DomainRow<'a>>,
+}
+
+#[derive(Serialize)]
+struct ShardOf {
+    ordinal: u32,
+    count: u32,
 }
 
 #[derive(Serialize)]

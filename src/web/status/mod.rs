@@ -19,6 +19,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::model::{AccountName, Endpoint, Failure, Reason, SettleReport, Snapshot, VisibilityRule};
+use crate::plan::Shard;
 
 pub(super) use phrases::Language;
 pub(super) use query::Query;
@@ -36,6 +37,8 @@ pub struct Status {
     pub endpoints: Vec<EndpointStatus>,
     /// What the last day taught of how long windows change; `None` while nothing is known.
     pub settle: Option<SettleReport>,
+    /// Which of several exporters this is.
+    pub shard: Shard,
 }
 
 /// How the polls of one account at one endpoint fare.
@@ -86,6 +89,7 @@ impl Default for Status {
             )),
             endpoints: Vec::new(),
             settle: None,
+            shard: Shard::WHOLE,
         }
     }
 }

@@ -121,6 +121,7 @@ phrases! {
     Title: "JD Cloud CDN exporter", "京东云 CDN 导出器";
     Version: "version {}", "版本 {}";
     Uptime: "up for {}", "已运行 {}";
+    Shard: "shard {} (counted from 0)", "分片 {}（从 0 起计）";
     Pages: "Pages", "页面";
     LanguageChoice: "Language", "语言";
     Overview: "Overview", "概览";

@@ -152,6 +152,7 @@ fn status() -> Status {
             enough: Some(TimeDelta::minutes(7)),
             windows: 4_000,
         }),
+        shard: Shard::WHOLE,
         endpoints: vec![
             poller("first", live),
             poller("first", ratio),
@@ -312,6 +313,18 @@ fn states_of_a_track() {
         let view = View::new(&status, &query(""));
         assert_eq!(view.rows[0].state.kind(), kind, "{last_poll:?} {ends:?}");
     }
+}
+
+#[test]
+fn one_of_several_shards_says_so() {
+    let mut status = status();
+    let page = |status: &Status, language| html(status, &query(""), language, &[]);
+    assert!(!page(&status, Language::English).contains("shard"));
+    status.shard = Shard::new(2, 4).unwrap();
+    assert!(page(&status, Language::English).contains(" · shard 2/4 (counted from 0)</span>"));
+    assert!(page(&status, Language::Chinese).contains(" · 分片 2/4（从 0 起计）</span>"));
+    let document: Value = serde_json::from_slice(&json(&status, &query("")).unwrap()).unwrap();
+    assert_eq!(document["shard"], serde_json::json!({"ordinal": 2, "count": 4}));
 }
 
 #[test]
