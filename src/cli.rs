@@ -123,8 +123,7 @@ pub struct Plan {
     #[arg(
         long,
         value_name = "N",
-        value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SHARDS)),
-        conflicts_with = "shard"
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SHARDS))
     )]
     pub shards: Option<u32>,
 
@@ -372,7 +371,6 @@ mod tests {
             &["plan", "--shards=0"][..],
             &["plan", "--shards=1001"],
             &["plan", "--shards=x"],
-            &["plan", "--shards=4", "--shard=1/4"],
             &["--shards=4"],
         ] {
             assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");

@@ -147,6 +147,10 @@ fn print(text: &str) -> ExitCode {
 
 /// Prints the numbers in any case, and what is wrong with them in the words that a start would use.
 fn plan(cli: &Cli, config: &Config, options: cli::Plan) -> anyhow::Result<ExitCode> {
+    if options.shards.is_some() && !cli.shard.is_whole() {
+        let problem = "--shard shows one shard and --shards all of them; leave one of them out";
+        return Ok(refuse(&[problem.to_owned()]));
+    }
     let listed = u32::try_from(config.shards.len()).unwrap_or(MAX_SHARDS);
     let forecast = if cli.shard.is_whole() {
         Forecast::of_all(config, options.shards.unwrap_or(listed).max(1))?

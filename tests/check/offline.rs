@@ -1,5 +1,6 @@
 //! What the binary prints without asking anybody: summaries, problems, sample, completions, manual.
 
+use std::fmt::Write as _;
 use std::io::{BufRead as _, Write as _};
 use std::process::{Command, Stdio};
 
@@ -136,4 +137,154 @@ async fn a_health_check_ends_with_0_or_1_and_one_plain_line() {
     exporter.wait().unwrap();
     let line = format!("healthy: http://{address}/-/healthy answers 200\n");
     assert_eq!((good.code, good.out, good.err), (Some(0), line, String::new()));
+}
+
+/// A file of so many domains that are read at `bandwidth_flow` only, with further lines before it.
+fn live(directory: &tempfile::TempDir, lines: &str, domains: usize) -> String {
+    let mut text = format!("{lines}accounts:\n  - username: u\n    secret_key: made-up\n    domains:\n");
+    for i in 0..domains {
+        writeln!(
+            text,
+            "      - {{name: d{i}.example.com, endpoints: [bandwidth_flow]}}"
+        )
+        .unwrap();
+    }
+    let path = directory.path().join("exporter.yaml");
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_plan_shows_its_numbers_and_ends_with_2_when_they_do_not_fit() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = live(&directory, "", 600);
+    let plan = |flags: &'static [&'static str]| {
+        let file = file.clone();
+        async move { run(&[&["plan", "--config.file", &file], flags].concat(), &[]).await }
+    };
+    let fits = plan(&[]).await;
+    assert_eq!((fits.code, fits.err.as_str()), (Some(0), ""), "{fits:?}");
+    // 600 calls of one domain are exactly what 10 a second allow in a minute: 36,000 an hour.
+    for line in [
+        "  together                                 600     600.0  36000.0",
+        "  100.0 % of the rate limit",
+        "  calls an hour          36000.0",
+        // Two values of ten windows each.
+        "  samples on /windows    12000",
+    ] {
+        assert!(
+            fits.out.lines().any(|shown| shown == line),
+            "{line}: {}",
+            fits.out
+        );
+    }
+
+    live(&directory, "", 601);
+    let too_many = plan(&[]).await;
+    assert_eq!(too_many.code, Some(2), "{too_many:?}");
+    assert!(
+        too_many
+            .out
+            .contains("\n  100.2 % of the rate limit: MORE THAN IS ALLOWED\n"),
+        "{}",
+        too_many.out
+    );
+    assert!(
+        too_many
+            .err
+            .contains("accounts[0].domains: take 601 calls every 1m"),
+        "{}",
+        too_many.err
+    );
+    // The same words as those of a check and of a start.
+    let check = run(&["check", "--config.file", &file], &[]).await;
+    let start = run(&["--web.listen-address=127.0.0.1:0", "--config.file", &file], &[]).await;
+    for refused in [&check, &start] {
+        assert_eq!(
+            (refused.code, &refused.err),
+            (Some(2), &too_many.err),
+            "{refused:?}"
+        );
+    }
+
+    let shared = plan(&["--shards=2", "--domains"]).await;
+    assert_eq!((shared.code, shared.err.as_str()), (Some(0), ""), "{shared:?}");
+    // Literals of the owners' table.
+    for line in ["  0/2  d0.example.com", "  1/2  d1.example.com"] {
+        assert!(
+            shared.out.lines().any(|shown| shown == line),
+            "{line}: {}",
+            shared.out
+        );
+    }
+    let both = plan(&["--shards=2", "--shard=1/2"]).await;
+    assert_eq!((both.code, both.out.as_str()), (Some(2), ""), "{both:?}");
+    assert!(both.err.contains("leave one of them out"), "{both:?}");
+    let one = plan(&["--shard=exporter-1/2"]).await;
+    assert_eq!(one.code, Some(0), "{one:?}");
+    assert!(one.out.starts_with("shard 1/2: "), "{}", one.out);
+}
+
+#[tokio::test]
+async fn the_number_of_listed_shards_is_held_against_the_flag() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = live(&directory, "shards: [a.example.com:1, b.example.com:2]\n", 3);
+    for (arguments, code) in [
+        (&["check", "--shard=1/2"][..], 0),
+        (&["check"], 2),
+        (&["check", "--shard=1/3"], 2),
+        (&["--config.check", "--shard=0/3"], 2),
+        // All that are listed, or as many as are planned.
+        (&["plan"], 0),
+        (&["plan", "--shards=3"], 0),
+        (&["plan", "--shard=0/3"], 2),
+    ] {
+        let run = run(&[arguments, &["--config.file", &file]].concat(), &[]).await;
+        assert_eq!(run.code, Some(code), "{arguments:?}: {run:?}");
+        assert_eq!(
+            run.err.contains("shards: lists 2, and this is shard "),
+            code == 2,
+            "{run:?}"
+        );
+    }
+    let plan = run(&["plan", "--config.file", &file], &[]).await;
+    assert!(plan.out.starts_with("2 shards of 3 domains; "), "{plan:?}");
+    let check = run(&["check", "--shard=1/2", "--config.file", &file], &[]).await;
+    // d1 of d0, d1 and d2, as the owners' table says of the first two and its program of the third.
+    assert!(
+        check
+            .out
+            .starts_with("shard: 1/2 of 3 domains; its own:\naccounts: 1, domains: 1, "),
+        "{check:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_shard_is_refused_with_what_is_wanted() {
+    for (shard, wanted) in [
+        (
+            "4/4",
+            "there is no shard 4 of 4: shards are counted from 0, so write 0/4 to 3/4",
+        ),
+        (
+            "0/0",
+            "0 is no number of shards: write a whole number from 1 to 1000",
+        ),
+        ("x/4", "x has no ordinal: write a whole number from 0"),
+        ("-1/4", "-1 has no ordinal"),
+        ("1/", "wanted is ordinal/count: write for example 0/4"),
+        ("1 /4", "contains white space"),
+    ] {
+        let flag = format!("--shard={shard}");
+        for arguments in [
+            &[flag.as_str()][..],
+            &["check", &flag],
+            &["plan", &flag],
+            &["demo", &flag],
+        ] {
+            let run = run(arguments, &[]).await;
+            assert_eq!(run.code, Some(2), "{arguments:?}: {run:?}");
+            assert!(run.err.contains(wanted), "{arguments:?}: {run:?}");
+        }
+    }
 }

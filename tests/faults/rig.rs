@@ -108,6 +108,7 @@ impl Exporter {
 
 fn read(text: &str) -> Result<Config, Vec<String>> {
     config::parse(text, "test.yaml", &Environment::default())
+        .and_then(|config| config::admit(&config, "test.yaml", Shard::WHOLE).map(|()| config))
         .map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
 

@@ -385,3 +385,43 @@ async fn the_demo_says_where_to_look_and_shows_a_dozen_domains() {
     program.signal("INT");
     assert_eq!(program.ended().await.0.code(), Some(0), "{}", program.said());
 }
+
+/// `www.a.com` is shard 0's of 4 and `img.a.com` shard 2's, as the program says that computed the literals of
+/// `plan::shard`.
+#[tokio::test]
+async fn a_shard_that_owns_nothing_says_so_once_and_is_ready() {
+    let mut exporter = Exporter::start(&[], |command| {
+        command.arg("--shard=jdcloud-cdn-exporter-1/4");
+    })
+    .await;
+    exporter
+        .program
+        .until("the notice", |said| {
+            said.contains("this shard owns none of the domains").then_some(())
+        })
+        .await;
+    let ready = http::request(exporter.address, "GET", "/-/ready", &[])
+        .await
+        .unwrap();
+    assert_eq!(ready.status, 200);
+    // A reload of the same tells nothing new.
+    let reload = http::request(exporter.address, "POST", "/-/reload", &[])
+        .await
+        .unwrap();
+    assert_eq!(reload.status, 200);
+    exporter
+        .until_samples("the reload", |samples| {
+            samples["jdcloud_cdn_exporter_shards"] > 1.0
+        })
+        .await;
+    exporter.program.signal("TERM");
+    assert_eq!(exporter.program.ended().await.0.code(), Some(0));
+    assert_eq!(
+        exporter
+            .program
+            .stderr()
+            .matches("owns none of the domains")
+            .count(),
+        1
+    );
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
 use jdcloud_cdn_exporter::app::{self, AppError, Parts};
 use jdcloud_cdn_exporter::clock::{Clock, ManualClock};
-use jdcloud_cdn_exporter::config::{self, Config, Environment};
+use jdcloud_cdn_exporter::config::{self, Config, Environment, Problems};
 use jdcloud_cdn_exporter::model::{Domain, Endpoint};
 use jdcloud_cdn_exporter::plan::Shard;
 use jdcloud_cdn_exporter::simulator::{
@@ -63,6 +63,8 @@ pub(crate) struct Setup {
     pub(crate) base_url: Option<String>,
     /// The provider cannot be reached at the start.
     pub(crate) down: bool,
+    /// Which of several exporters it is.
+    pub(crate) shard: Shard,
     /// What goes wrong from the start.
     pub(crate) faults: Vec<(Endpoint, Fault)>,
 }
@@ -83,6 +85,7 @@ impl Setup {
             time_zone: FixedOffset::east_opt(8 * 3_600).unwrap(),
             base_url: None,
             down: false,
+            shard: Shard::WHOLE,
             faults: Vec::new(),
         }
     }
@@ -127,10 +130,10 @@ impl Setup {
         let base_url = self.base_url.clone().unwrap_or_else(|| simulator.base_url());
         let text = configuration(&base_url, &self.domains, self.api, self.account);
         let text = Arc::new(Mutex::new(text));
-        let interval = self.interval;
+        let (interval, shard) = (self.interval, self.shard);
         let load = {
             let text = Arc::clone(&text);
-            move || load(&text.lock().unwrap(), interval)
+            move || load(&text.lock().unwrap(), interval, shard)
         };
         let listeners = listener::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
         let address = listeners[0].local_addr().unwrap();
@@ -141,7 +144,7 @@ impl Setup {
             web_file: None,
             limits: Limits::default(),
             clock: Clock::Manual(clock.clone()),
-            shard: Shard::WHOLE,
+            shard,
             load_config: Arc::new(load),
         };
         let stop = CancellationToken::new();
@@ -175,10 +178,12 @@ pub(crate) fn configuration(base_url: &str, domains: &[OwnedDomain], api: &str, 
     text
 }
 
-fn load(text: &str, interval: Duration) -> Result<Config, Vec<String>> {
-    let mut config = config::parse(text, "test.yaml", &Environment::default())
-        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+/// As the program loads it, except for the interval.
+pub(crate) fn load(text: &str, interval: Duration, shard: Shard) -> Result<Config, Vec<String>> {
+    let lines = |problems: Problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let mut config = config::parse(text, "test.yaml", &Environment::default()).map_err(lines)?;
     config.poll.interval = interval;
+    config::admit(&config, "test.yaml", shard).map_err(lines)?;
     Ok(config)
 }
 

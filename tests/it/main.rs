@@ -9,6 +9,7 @@ mod pages;
 mod reload;
 mod requests;
 mod secrets;
+mod shards;
 
 #[path = "../support/http.rs"]
 mod http;

@@ -85,7 +85,7 @@ async fn it_starts_and_gets_ready_while_the_provider_is_down() {
 #[tokio::test]
 async fn it_is_ready_once_every_first_round_has_ended_even_badly() {
     let mut setup = Setup::of(&DOMAINS[..1]);
-    setup.api = "timeout: 3s";
+    setup.api = "timeout: 3s\n  max_requests_per_second: 1000";
     setup.faults = vec![(Endpoint::OriginRatio, Fault::Hang)];
     let exporter = setup.start().await;
     exporter

@@ -6,6 +6,7 @@
 //! `JDCLOUD_EXPORTER_BINARY` names another binary than that of this build.
 #![cfg(test)]
 
+mod discovery;
 mod forwarder;
 mod prometheus;
 mod stack;

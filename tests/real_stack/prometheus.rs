@@ -36,15 +36,23 @@ impl Prometheus {
 
     /// Starts it on a free port with a job for each target, scraped every second.
     pub(crate) async fn start(jobs: &[(&str, SocketAddr)]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let mut config = "global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\nscrape_configs:\n".to_owned();
+        let mut scrape_configs = String::new();
         for (job, target) in jobs {
             writeln!(
-                config,
+                scrape_configs,
                 "  - job_name: {job}\n    static_configs:\n      - targets: ['{target}']"
             )
             .unwrap();
         }
+        Self::start_with(&scrape_configs).await
+    }
+
+    /// The same with jobs that are written out.
+    pub(crate) async fn start_with(scrape_configs: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let config = format!(
+            "global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\nscrape_configs:\n{scrape_configs}"
+        );
         let file = directory.path().join("prometheus.yml");
         std::fs::write(&file, config).unwrap();
         let mut program = Program::start(Command::new("prometheus").args([

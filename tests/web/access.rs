@@ -259,7 +259,7 @@ async fn passwords_and_headers_hold_for_every_route() {
         Limits::default(),
         Some(WebFile::open(&path).unwrap()),
     );
-    for route in ["/metrics", "/", "/-/healthy", "/nothing"] {
+    for route in ["/metrics", "/", "/sd", "/-/healthy", "/nothing"] {
         for (credentials, right) in [
             ("alice:s3cret", true),
             ("alice:wrong", false),
