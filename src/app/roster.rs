@@ -47,8 +47,68 @@ impl Notices {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::sync::Arc;
+
     use super::*;
     use crate::config::{Environment, parse};
+
+    /// What is logged while `work` runs.
+    fn log_of(work: impl FnOnce()) -> String {
+        #[derive(Clone, Default)]
+        struct Kept(Arc<Mutex<Vec<u8>>>);
+        impl io::Write for Kept {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.lock().unwrap().extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .finish();
+        tracing::subscriber::with_default(subscriber, work);
+        let text = kept.0.lock().unwrap().clone();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn what_is_too_much_or_nothing_is_told_once_for_each_change() {
+        let config = |domains: usize| {
+            let names: Vec<String> = (0..domains).map(|i| format!("d{i}.example.com")).collect();
+            let text = format!(
+                "api: {{max_requests_per_second: 0.1}}\naccounts:\n  - {{username: a, secret_key: made-up, domains: \
+                 [{}]}}\n",
+                names.join(", ")
+            );
+            parse(&text, "test", &Environment::default()).unwrap()
+        };
+        let notices = Notices::default();
+        // Six calls a minute are allowed: five domains and one batch of them.
+        let mut warnings = Vec::new();
+        for domains in [5, 6, 6, 7, 5, 6] {
+            let log = log_of(|| notices.tell(&config(domains), Shard::WHOLE));
+            assert!(
+                log.is_empty() || log.contains(" WARN ") && log.contains("account=a"),
+                "{log}"
+            );
+            warnings.push(log.contains(&format!("its domains take {} calls every 1m", domains + 1)));
+        }
+        assert_eq!(warnings, [false, true, false, true, false, true]);
+
+        // d0 is shard 0's of 2 and d1 shard 1's.
+        let second = Shard::new(1, 2).unwrap();
+        let told = [1, 1, 2, 1].map(|domains| {
+            let log = log_of(|| notices.tell(&config(domains), second));
+            log.contains("this shard owns none of the domains")
+        });
+        assert_eq!(told, [true, false, false, true]);
+    }
 
     #[test]
     fn shards_have_every_domain_once_and_all_accounts() {
