@@ -9,7 +9,9 @@ use hyper::Method;
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 use jdcloud_cdn_exporter::config::{self, Environment};
 use jdcloud_cdn_exporter::exposition::{Format, Page, PageError, WindowsPage};
+use jdcloud_cdn_exporter::forecast::{Forecast, Text};
 use jdcloud_cdn_exporter::model::{Domain, Endpoint, Field, Units, WindowRange};
+use jdcloud_cdn_exporter::plan::Shard;
 use jdcloud_cdn_exporter::provider::{Asked, decode};
 use jdcloud_cdn_exporter::web::{Routes, Site, Status, TelemetryPath, WebConfig};
 use tokio::runtime::{Builder, Runtime};
@@ -92,6 +94,25 @@ pub(crate) fn config(text: &[u8]) {
             names.sort_unstable();
             names.dedup();
             assert!(all > 0 && names.len() == all, "each domain once");
+            let shard = Shard::new(1, 3).expect("one of three");
+            if let Err(problems) = config::admit(&config, "fuzz.yaml", shard) {
+                assert!(
+                    problems.iter().all(|problem| !problem.to_string().contains('\n')),
+                    "one line each"
+                );
+            }
+            let (forecast, domains) = (Forecast::of_all(&config, 3).expect("own metrics"), true);
+            let text = Text {
+                forecast: &forecast,
+                config: &config,
+                domains,
+            }
+            .to_string();
+            assert_eq!(
+                text.lines().rev().take_while(|line| !line.is_empty()).count(),
+                all + 1,
+                "each owned once"
+            );
         }
     }
 }

@@ -40,7 +40,7 @@ pub struct Cli {
     )]
     pub config_file: PathBuf,
 
-    /// Which of several exporters this is: it polls the domains that it owns of 4 in `--shard=2/4`.
+    /// Which of several exporters this is, for example 2/4: it polls the domains that it owns.
     ///
     /// Written as ordinal/count, where ordinals count from 0; for the ordinal the name of a pod of a
     /// Kubernetes `StatefulSet` can stand, as in `--shard=$(POD_NAME)/4`.
