@@ -100,7 +100,7 @@ impl Config {
             ways.push(format!(
                 "poll.interval: {}{}",
                 show(remedies.interval),
-                self.with_stale_after(remedies.interval)
+                self.with_longer_memory(remedies.interval)
             ));
         }
         if remedies.per_second <= MAX_REQUESTS_PER_SECOND {
@@ -135,15 +135,19 @@ impl Config {
         }
     }
 
-    /// Values must not vanish between two polls: a window is up to settle + 5m old when it is first
-    /// shown, and stays the newest one for an interval.
-    fn with_stale_after(&self, interval: Duration) -> String {
+    /// Between two polls values must not vanish, nor windows be passed over: one is up to settle + 5m old
+    /// when it is first shown, and the next poll comes an interval later.
+    fn with_longer_memory(&self, interval: Duration) -> String {
         let needed = self.poll.settle.longest() + WINDOW_LENGTH + interval;
-        if needed <= self.poll.stale_after {
-            String::new()
-        } else {
-            format!(" and poll.stale_after: {}", show(needed))
-        }
+        [
+            ("poll.window", self.poll.window),
+            ("poll.stale_after", self.poll.stale_after),
+        ]
+        .into_iter()
+        .filter(|(_, present)| *present < needed)
+        .fold(String::new(), |text, (key, _)| {
+            format!("{text} and {key}: {}", show(needed))
+        })
     }
 }
 

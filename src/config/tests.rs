@@ -571,11 +571,17 @@ fn a_share_is_refused_by_its_own_numbers() {
 }
 
 #[test]
-fn an_interval_that_outlives_the_values_is_proposed_with_a_longer_life() {
+fn an_interval_that_outlives_windows_is_proposed_with_a_longer_memory() {
     // 1,000 calls at 0.5 a second are 2,000 s; a window is 15m old at most when it comes: 2,900 s.
     let problems = refusals(&live(1_000, "api: {max_requests_per_second: 0.5}\n"), "0/1");
     assert!(
         problems[0].contains("poll.interval: 33m20s and poll.stale_after: 48m20s; or"),
+        "{problems:?}"
+    );
+    // 1,800 calls are an hour: the hour that each poll reads must grow as well.
+    let problems = refusals(&live(1_800, "api: {max_requests_per_second: 0.5}\n"), "0/1");
+    assert!(
+        problems[0].contains("poll.interval: 1h and poll.window: 1h15m and poll.stale_after: 1h15m; or"),
         "{problems:?}"
     );
     // 500 fit below 25m.
