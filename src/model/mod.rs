@@ -3,6 +3,7 @@
 mod account;
 mod cross_check;
 mod domain;
+mod domain_list;
 mod endpoint;
 mod failure;
 mod reading;
@@ -15,6 +16,7 @@ mod window;
 pub use account::AccountName;
 pub use cross_check::CrossCheck;
 pub use domain::{Domain, DomainError, mix, stable_hash};
+pub use domain_list::{DomainList, ListPage, ListPageWanted, ListRow, ListedDomain};
 pub use endpoint::{Endpoint, Field};
 pub use failure::{DateShift, Disposition, Failure, Reason};
 pub use reading::{Answer, Reading, Reject, Rejects, Values};

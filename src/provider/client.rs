@@ -1,5 +1,6 @@
 //! One call over HTTP: sign, send, read with bounds, decode, and say what went wrong.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +11,14 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 use super::decode::{DecodeError, decode};
+use super::query_domains::decode_list;
 use super::rows::Asked;
 use super::{request, signature, status};
 use crate::clock::Clock;
 use crate::config::{Account, Api};
 use crate::model::{
-    Answer, DateShift, Disposition, Domain, Endpoint, Failure, LabelledBy, Reason, Units, WindowRange,
+    Answer, DateShift, Disposition, Domain, Endpoint, Failure, LabelledBy, ListPage, ListPageWanted, Reason,
+    Units, WindowRange,
 };
 use crate::observer::Observer;
 use crate::telemetry::chain;
@@ -43,11 +46,19 @@ pub struct ClientError(#[source] reqwest::Error);
 #[derive(Clone, Debug)]
 pub struct Connections(reqwest::Client);
 
+/// The signature of a call, and what it was made of.
+struct Signed {
+    signature: SecretString,
+    at: DateTime<Utc>,
+    shift: DateShift,
+}
+
 /// Asks the provider on behalf of one account.
 #[derive(Clone)]
 pub struct Client {
     http: Connections,
     urls: [Url; Endpoint::ALL.len()],
+    list_url: Url,
     api: Arc<Api>,
     username: String,
     secret_key: SecretString,
@@ -102,7 +113,8 @@ impl Client {
     ) -> Self {
         Self {
             http,
-            urls: Endpoint::ALL.map(|endpoint| url(&api.base_url, endpoint)),
+            urls: Endpoint::ALL.map(|endpoint| url(&api.base_url, request::path(endpoint))),
+            list_url: url(&api.base_url, request::LIST_PATH),
             api,
             username: account.username.clone(),
             secret_key: account.secret_key.clone(),
@@ -125,17 +137,7 @@ impl Client {
         shift: DateShift,
     ) -> Result<Answer, Failure> {
         let started = Instant::now();
-        let outcome =
-            match tokio::time::timeout(self.api.timeout, self.call(endpoint, domains, range, shift)).await {
-                Ok(outcome) => outcome,
-                Err(_) => Err(transient(
-                    Reason::Timeout,
-                    format!(
-                        "no whole reply within {}",
-                        humantime::format_duration(self.api.timeout)
-                    ),
-                )),
-            };
+        let outcome = self.in_time(self.call(endpoint, domains, range, shift)).await;
         let failure = outcome.as_ref().err().map(|failure| failure.reason);
         self.observer
             .request_finished(endpoint, started.elapsed(), failure);
@@ -143,6 +145,43 @@ impl Client {
             self.observer.rejected(endpoint, answer.rejects);
         }
         outcome
+    }
+
+    /// Reads one page of the list of the account's domains, within the same time.
+    ///
+    /// # Errors
+    /// As [`Client::read`]; no domain can be isolated here, so asking again is all that may help.
+    pub async fn list(&self, wanted: ListPageWanted, shift: DateShift) -> Result<ListPage, Failure> {
+        let signed = self.sign(shift);
+        let call = async {
+            let body = request::list_body(&self.username, &signed.signature, wanted).map_err(unwritten)?;
+            self.exchange(self.list_url.clone(), body, &signed, |body| {
+                decode_list(body, wanted.keep)
+            })
+            .await
+        };
+        self.in_time(call).await.map_err(|mut failure| {
+            if matches!(
+                failure.disposition,
+                Disposition::Isolate | Disposition::Halve
+            ) {
+                failure.disposition = Disposition::Stop;
+            }
+            failure
+        })
+    }
+
+    async fn in_time<T>(&self, call: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        match tokio::time::timeout(self.api.timeout, call).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(transient(
+                Reason::Timeout,
+                format!(
+                    "no whole reply within {}",
+                    humantime::format_duration(self.api.timeout)
+                ),
+            )),
+        }
     }
 
     async fn call(
@@ -158,22 +197,53 @@ impl Client {
         };
         // The provider knows windows by their labels, in requests as in replies.
         let range = labelled_by.labels_of(range);
-        let signed_at = self.clock.now();
-        let date = signature::date(signed_at, self.api.time_zone, shift);
-        let signature = signature::signature(&self.username, &self.secret_key, date);
-        let body = request::body(&self.username, &signature, domains, range, self.api.time_zone).map_err(
-            |error| {
-                stop(
-                    Reason::BadRequest,
-                    format!("the request cannot be written: {error}"),
-                )
-            },
-        )?;
+        let signed = self.sign(shift);
+        let body = request::body(
+            &self.username,
+            &signed.signature,
+            domains,
+            range,
+            self.api.time_zone,
+        )
+        .map_err(unwritten)?;
         let url = self
             .urls
             .get(endpoint.index())
             .unwrap_or(&self.api.base_url)
             .clone();
+        let asked = Asked {
+            domains,
+            range,
+            zone: self.api.time_zone,
+            units: self.units,
+        };
+        let mut answer = self
+            .exchange(url, body, &signed, |body| decode(endpoint, body, &asked))
+            .await?;
+        for reading in answer.readings.iter_mut().flatten() {
+            reading.window = labelled_by.meant_by(reading.window);
+        }
+        Ok(answer)
+    }
+
+    fn sign(&self, shift: DateShift) -> Signed {
+        let at = self.clock.now();
+        let date = signature::date(at, self.api.time_zone, shift);
+        Signed {
+            signature: signature::signature(&self.username, &self.secret_key, date),
+            at,
+            shift,
+        }
+    }
+
+    /// Sends a body, reads the reply with bounds, and decodes it.
+    async fn exchange<T>(
+        &self,
+        url: Url,
+        body: Vec<u8>,
+        signed: &Signed,
+        decode: impl Fn(&[u8]) -> Result<T, DecodeError>,
+    ) -> Result<T, Failure> {
         let mut response = self
             .http
             .0
@@ -195,16 +265,10 @@ impl Client {
             });
         }
         let body = self.body(&mut response).await;
-        let asked = Asked {
-            domains,
-            range,
-            zone: self.api.time_zone,
-            units: self.units,
-        };
         let decoded = match body {
             // A failure in the provider's own words says more than its HTTP status; a success does not.
-            Ok(body) if code == StatusCode::OK => decode(endpoint, &body, &asked),
-            Ok(body) => match decode(endpoint, &body, &asked) {
+            Ok(body) if code == StatusCode::OK => decode(&body),
+            Ok(body) => match decode(&body) {
                 Err(DecodeError::Status { status, msg }) if status::is_documented(status) => {
                     Err(DecodeError::Status { status, msg })
                 }
@@ -213,18 +277,10 @@ impl Client {
             Err(failure) if code == StatusCode::OK => return Err(failure),
             Err(_) => return Err(http_status(code, retry_after)),
         };
-        let meant = |mut answer: Answer| {
-            for reading in answer.readings.iter_mut().flatten() {
-                reading.window = labelled_by.meant_by(reading.window);
-            }
-            answer
-        };
-        decoded.map(meant).map_err(|error| match error {
-            DecodeError::Status { status: 7, msg } => {
-                self.signature_refused(&signature, signed_at, shift, skew, &msg)
-            }
+        decoded.map_err(|error| match error {
+            DecodeError::Status { status: 7, msg } => self.signature_refused(signed, skew, &msg),
             DecodeError::Status { status, msg } => {
-                let mut failure = self.status_failure(status, &signature, &msg);
+                let mut failure = self.status_failure(status, &signed.signature, &msg);
                 if let Disposition::Retry { after } = &mut failure.disposition {
                     *after = retry_after;
                 }
@@ -277,16 +333,10 @@ impl Client {
     }
 
     /// Status 7: near the date line another date may be meant; otherwise the clocks are compared.
-    fn signature_refused(
-        &self,
-        signature: &SecretString,
-        signed_at: DateTime<Utc>,
-        shift: DateShift,
-        skew: Option<i64>,
-        msg: &str,
-    ) -> Failure {
-        let mut failure = self.status_failure(7, signature, msg);
-        if let (DateShift::Today, Some(other)) = (shift, signature::neighbour(signed_at, self.api.time_zone))
+    fn signature_refused(&self, signed: &Signed, skew: Option<i64>, msg: &str) -> Failure {
+        let mut failure = self.status_failure(7, &signed.signature, msg);
+        if let (DateShift::Today, Some(other)) =
+            (signed.shift, signature::neighbour(signed.at, self.api.time_zone))
         {
             failure.disposition = Disposition::SignAgain(other);
         }
@@ -344,13 +394,9 @@ fn without_digests(text: &str) -> String {
     out + rest
 }
 
-fn url(base: &Url, endpoint: Endpoint) -> Url {
+fn url(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
-    url.set_path(&format!(
-        "{}/{}",
-        base.path().trim_end_matches('/'),
-        request::path(endpoint)
-    ));
+    url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
     url
 }
 
@@ -380,6 +426,14 @@ fn stop(reason: Reason, message: String) -> Failure {
         disposition: Disposition::Stop,
         message,
     }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "it is the argument of map_err")]
+fn unwritten(error: serde_json::Error) -> Failure {
+    stop(
+        Reason::BadRequest,
+        format!("the request cannot be written: {error}"),
+    )
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "it is the argument of map_err")]

@@ -41,6 +41,21 @@ pub enum DecodeError {
 /// # Errors
 /// When the reply's status is not 0, or when it is no JSON object with a status.
 pub fn decode(endpoint: Endpoint, body: &[u8], asked: &Asked<'_>) -> Result<Answer, DecodeError> {
+    let payload = || Statistics {
+        endpoint,
+        rows: Rows::new(asked),
+    };
+    read(body, payload).map(|statistics| statistics.rows.finish())
+}
+
+/// What a reply carries beside its status and message.
+pub(super) trait Payload {
+    /// Reads the value of a key of the reply's object, if it is one that matters; says whether it has.
+    fn member<'de, A: MapAccess<'de>>(&mut self, key: &Text<'de>, map: &mut A) -> Result<bool, A::Error>;
+}
+
+/// Reads a reply whose status is 0 into a payload, which is made anew for every look at the body.
+pub(super) fn read<P: Payload>(body: &[u8], payload: impl Fn() -> P) -> Result<P, DecodeError> {
     let text = String::from_utf8_lossy(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body));
     if text.trim_ascii().is_empty() {
         return Err(DecodeError::CutOff("the body is empty".to_owned()));
@@ -50,19 +65,18 @@ pub fn decode(endpoint: Endpoint, body: &[u8], asked: &Asked<'_>) -> Result<Answ
             "the reply is a page of HTML or XML, not JSON".to_owned(),
         ));
     }
-    match decode_text(endpoint, &text, asked) {
+    match read_text(&text, payload()) {
         Err(error @ DecodeError::Malformed(_)) => match with_bare_words_quoted(&text) {
-            Some(mended) => decode_text(endpoint, &mended, asked),
+            Some(mended) => read_text(&mended, payload()),
             None => Err(error),
         },
         other => other,
     }
 }
 
-fn decode_text(endpoint: Endpoint, text: &str, asked: &Asked<'_>) -> Result<Answer, DecodeError> {
+fn read_text<P: Payload>(text: &str, payload: P) -> Result<P, DecodeError> {
     let mut envelope = Envelope {
-        endpoint,
-        rows: Rows::new(asked),
+        payload,
         status: None,
         msg: Cow::Borrowed(""),
     };
@@ -72,7 +86,7 @@ fn decode_text(endpoint: Endpoint, text: &str, asked: &Asked<'_>) -> Result<Answ
         .and_then(|()| json.end())
         .map_err(malformed)?;
     match envelope.status {
-        Some(0) => Ok(envelope.rows.finish()),
+        Some(0) => Ok(envelope.payload),
         Some(status) => Err(DecodeError::Status {
             status,
             msg: envelope.msg.into_owned(),
@@ -95,22 +109,44 @@ fn malformed(error: serde_json::Error) -> DecodeError {
     }
 }
 
-/// `{"status": …, "msg": …, "data": …}`, in any order.
-struct Envelope<'a, 'de> {
+/// The `data` of a statistics call.
+struct Statistics<'a> {
     endpoint: Endpoint,
     rows: Rows<'a>,
+}
+
+impl Payload for Statistics<'_> {
+    fn member<'de, A: MapAccess<'de>>(&mut self, key: &Text<'de>, map: &mut A) -> Result<bool, A::Error> {
+        if !key.is("data") {
+            return Ok(false);
+        }
+        match self.endpoint {
+            Endpoint::BandwidthFlow => {
+                map.next_value_seed(Items::list(&mut bandwidth_flow::Bins(&mut self.rows)))?;
+            }
+            Endpoint::OriginRatio => {
+                map.next_value_seed(Items::list(&mut origin_ratio::Domains(&mut self.rows)))?;
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// `{"status": …, "msg": …, "data": …}`, in any order.
+struct Envelope<'de, P> {
+    payload: P,
     status: Option<i64>,
     msg: Cow<'de, str>,
 }
 
-impl<'de> DeserializeSeed<'de> for &mut Envelope<'_, 'de> {
+impl<'de, P: Payload> DeserializeSeed<'de> for &mut Envelope<'de, P> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
-impl<'de> Visitor<'de> for &mut Envelope<'_, 'de> {
+impl<'de, P: Payload> Visitor<'de> for &mut Envelope<'de, P> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -123,16 +159,7 @@ impl<'de> Visitor<'de> for &mut Envelope<'_, 'de> {
                 self.status = integer(map.next_value::<&RawValue>()?);
             } else if key.is("msg") {
                 self.msg = Cow::Borrowed(unquoted(map.next_value::<&RawValue>()?.get()));
-            } else if key.is("data") {
-                match self.endpoint {
-                    Endpoint::BandwidthFlow => {
-                        map.next_value_seed(Items::list(&mut bandwidth_flow::Bins(&mut self.rows)))?;
-                    }
-                    Endpoint::OriginRatio => {
-                        map.next_value_seed(Items::list(&mut origin_ratio::Domains(&mut self.rows)))?;
-                    }
-                }
-            } else {
+            } else if !self.payload.member(&key, &mut map)? {
                 map.next_value::<IgnoredAny>()?;
             }
         }

@@ -2,7 +2,8 @@
 //! this folder knows it.
 //!
 //! Source of every fact: the two documents of the provider, "Query Domain Name Bandwidth Flow"
-//! (`bandwidth_flow`) and "Back-to-origin Bandwidth Statistics" (`origin_ratio`).
+//! (`bandwidth_flow`) and "Back-to-origin Bandwidth Statistics" (`origin_ratio`); for the list of domains, the
+//! public page of `queryDomains`.
 
 mod bandwidth_flow;
 mod client;
@@ -10,6 +11,7 @@ mod decode;
 mod items;
 mod mend;
 mod origin_ratio;
+mod query_domains;
 mod request;
 mod rows;
 mod signature;
@@ -18,5 +20,6 @@ mod wire;
 
 pub use client::{Client, ClientError, Connections};
 pub use decode::{DecodeError, decode};
+pub use query_domains::decode_list;
 pub use request::most_windows;
 pub use rows::Asked;

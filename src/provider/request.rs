@@ -4,7 +4,7 @@ use chrono::FixedOffset;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
-use crate::model::{Domain, Endpoint, Window, WindowRange};
+use crate::model::{Domain, Endpoint, ListPageWanted, Window, WindowRange};
 
 /// The path below the base URL. The blank in the document's `/api/live/ bandwidth_flow` is an error
 /// of its print.
@@ -14,6 +14,9 @@ pub(super) const fn path(endpoint: Endpoint) -> &'static str {
         Endpoint::OriginRatio => "api/origin_ratio",
     }
 }
+
+/// The path of the list of an account's domains.
+pub(super) const LIST_PATH: &str = "api/queryDomains";
 
 /// The most windows that one call may span: 30 days at `bandwidth_flow` (its newer pages), 7 days at
 /// `origin_ratio` (section 2).
@@ -54,6 +57,29 @@ pub(super) fn body(
     })
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ListBody<'a> {
+    username: &'a str,
+    signature: &'a str,
+    page_number: usize,
+    page_size: usize,
+}
+
+/// The JSON body of a call for one page of the list of domains.
+pub(super) fn list_body(
+    username: &str,
+    signature: &SecretString,
+    wanted: ListPageWanted,
+) -> Result<Vec<u8>, serde_json::Error> {
+    serde_json::to_vec(&ListBody {
+        username,
+        signature: signature.expose_secret(),
+        page_number: wanted.number,
+        page_size: wanted.size,
+    })
+}
+
 /// `yyyy-mm-dd hh:mi` in the provider's zone (both documents, section 2).
 fn time(window: Window, zone: FixedOffset) -> String {
     window
@@ -82,6 +108,20 @@ mod tests {
         assert_eq!(
             String::from_utf8(body).unwrap(),
             r#"{"username":"test_user","signature":"0123abcd","domain":"www.a.com,www.b.com","start_time":"2016-12-14 07:00","end_time":"2016-12-14 12:55"}"#
+        );
+    }
+
+    #[test]
+    fn a_page_is_asked_for_by_its_number_from_one() {
+        let wanted = ListPageWanted {
+            number: 2,
+            size: 100,
+            keep: 1_000,
+        };
+        let body = list_body("test_user", &"0123abcd".into(), wanted).unwrap();
+        assert_eq!(
+            String::from_utf8(body).unwrap(),
+            r#"{"username":"test_user","signature":"0123abcd","pageNumber":2,"pageSize":100}"#
         );
     }
 }

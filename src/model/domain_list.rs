@@ -1,0 +1,56 @@
+//! The provider's list of an account's domains: the pages that it comes in, and the whole.
+
+use super::domain::Domain;
+
+/// Which page of the list is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListPageWanted {
+    /// From 1.
+    pub number: usize,
+    /// The most rows of a page.
+    pub size: usize,
+    /// The most rows that are kept; the provider may send more than a page.
+    pub keep: usize,
+}
+
+/// One page as it stands in a reply.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListPage {
+    /// How long the whole list is, if the reply says it.
+    pub total: Option<u64>,
+    /// The rows that were kept, in the order of the reply.
+    pub rows: Vec<ListRow>,
+    /// How many rows there were beyond those.
+    pub left_out: usize,
+}
+
+/// One row of a page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListRow {
+    /// The name in lower case, without the blanks around it; not checked to be a host name, and empty
+    /// where the row has none.
+    pub name: String,
+    /// What kind of acceleration it is, in the provider's own words, without the blanks around them;
+    /// empty where the row has none.
+    pub kind: String,
+}
+
+/// A domain that the provider lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedDomain {
+    /// The host name.
+    pub name: Domain,
+    /// As in [`ListRow::kind`].
+    pub kind: String,
+}
+
+/// The whole list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DomainList {
+    /// Each once, in the order of their names.
+    pub domains: Vec<ListedDomain>,
+    /// How many rows were passed over, since what they name (`*.example.com`) is no host name.
+    pub passed_over: usize,
+    /// The first few of those names.
+    pub examples: Vec<String>,
+}
