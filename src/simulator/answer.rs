@@ -1,7 +1,7 @@
 //! Answers one HTTP request: reads the call, asks the pure rooms, lets faults strike.
 
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,8 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::Endpoint;
 use crate::simulator::body::{self, Body, HangUp};
-use crate::simulator::faults::{Fault, FaultPlan, RetryAfter, Struck};
-use crate::simulator::log::{InFlight, RequestLog, RequestRecord};
+use crate::simulator::faults::{Fault, FaultPlan, RetryAfter, Struck, Target};
+use crate::simulator::list::{self, ListStyle};
+use crate::simulator::log::{InFlight, ListRequestRecord, RequestLog, RequestRecord};
 use crate::simulator::options::SimulatorOptions;
 use crate::simulator::reply::{self, Style};
 use crate::simulator::request::{Accounts, Parameters, Refusal, Rules};
@@ -39,9 +40,17 @@ pub(super) struct Shared {
     pub(super) traffic: RwLock<Traffic>,
     pub(super) faults: FaultPlan,
     pub(super) log: RequestLog,
+    pub(super) list_style: Mutex<ListStyle>,
 }
 
 impl Shared {
+    fn list_style(&self) -> ListStyle {
+        self.list_style
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
     pub(super) fn traffic(&self) -> RwLockReadGuard<'_, Traffic> {
         self.traffic.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -84,20 +93,25 @@ impl Call {
     /// The reply, or how the connection ends without one.
     pub(super) async fn answer(self, request: Request<Incoming>) -> Result<Response<Counted>, HangUp> {
         let in_flight = self.shared.log.enter();
-        let endpoint = match request.uri().path() {
-            "/api/live/bandwidth_flow" => Some(Endpoint::BandwidthFlow),
-            "/api/origin_ratio" => Some(Endpoint::OriginRatio),
+        let target = match request.uri().path() {
+            "/api/live/bandwidth_flow" => Some(Target::Read(Endpoint::BandwidthFlow)),
+            "/api/origin_ratio" => Some(Target::Read(Endpoint::OriginRatio)),
+            "/api/queryDomains" => Some(Target::List),
             _ => None,
         };
         let now = self.shared.options.clock.now();
-        let (mut response, skew) = match endpoint {
-            Some(endpoint) if request.method() == Method::POST => {
-                let (call, content_type_ok) = self.read(endpoint, request).await?;
-                let domains = call.as_ref().map(Parameters::domains).unwrap_or_default();
-                let struck = self.shared.faults.strike(endpoint, &domains);
+        let (mut response, skew) = match target {
+            Some(target) if request.method() == Method::POST => {
+                let (call, content_type_ok) = self.read(target, request).await?;
+                let domains = match (&call, target) {
+                    (None, _) => Vec::new(),
+                    (Some(call), Target::Read(_)) => call.domains(),
+                    (Some(call), Target::List) => self.accounts().listed(&call.username),
+                };
+                let struck = self.shared.faults.strike(target, &domains);
                 self.sleep(struck.latency).await?;
                 let response = if content_type_ok || struck.carriage.is_some() {
-                    let reply = self.reply(endpoint, call.as_ref(), &struck);
+                    let reply = self.reply(target, call.as_ref(), &struck);
                     self.carry(reply, &struck).await?
                 } else {
                     html(StatusCode::UNSUPPORTED_MEDIA_TYPE)
@@ -126,7 +140,7 @@ impl Call {
     /// The parameters of a call, and whether it was declared as JSON; keeps a record of it.
     async fn read(
         &self,
-        endpoint: Endpoint,
+        target: Target,
         request: Request<Incoming>,
     ) -> Result<(Option<Parameters>, bool), HangUp> {
         let text = |name| {
@@ -143,59 +157,79 @@ impl Call {
         // An unreadable body is the client's doing: there is nobody to answer, or nothing to say.
         let body = body.await.map_err(|_| HangUp::Close)?.to_bytes();
         let call: Option<Parameters> = serde_json::from_slice(&body).ok();
-        let record = |call: &Parameters| RequestRecord {
-            endpoint,
-            at: Instant::now(),
-            username: call.username.trim().to_owned(),
-            signature: SecretString::from(call.signature.trim()),
-            domains: call.names().map(str::to_owned).collect(),
-            start_time: call.start_time.clone(),
-            end_time: call.end_time.clone(),
-            user_agent,
-        };
-        self.shared.log.add(match &call {
-            Some(call) => record(call),
-            None => record(&Parameters::default()),
-        });
+        let unread = Parameters::default();
+        let read = call.as_ref().unwrap_or(&unread);
+        match target {
+            Target::Read(endpoint) => self.shared.log.add(RequestRecord {
+                endpoint,
+                at: Instant::now(),
+                username: read.username.trim().to_owned(),
+                signature: SecretString::from(read.signature.trim()),
+                domains: read.names().map(str::to_owned).collect(),
+                start_time: read.start_time.clone(),
+                end_time: read.end_time.clone(),
+                user_agent,
+            }),
+            Target::List => self.shared.log.add_list(ListRequestRecord {
+                at: Instant::now(),
+                username: read.username.trim().to_owned(),
+                page_number: read.page_number,
+                page_size: read.page_size,
+            }),
+        }
         Ok((call, is_json))
     }
 
     /// What is said, before anything happens to it on the way.
-    fn reply(&self, endpoint: Endpoint, call: Option<&Parameters>, struck: &Struck) -> String {
+    fn reply(&self, target: Target, call: Option<&Parameters>, struck: &Struck) -> String {
         let options = &self.shared.options;
         let habits = options.habits.union(struck.habits);
         if let Some(status) = struck.status {
             return reply::refusal(status, habits);
         }
         let now = options.clock.now();
-        let question = {
-            let accounts = self
-                .shared
-                .accounts
-                .read()
-                .unwrap_or_else(PoisonError::into_inner);
-            let rules = Rules {
-                accounts: &accounts,
-                domain_limit: options.limit(endpoint),
-                time_zone: options.time_zone,
-                now,
-                other_day: struck.other_day,
-            };
-            call.ok_or(Refusal::BODY)
-                .and_then(|call| rules.judge(endpoint, call))
+        let accounts = self.accounts();
+        let rules = Rules {
+            accounts: &accounts,
+            domain_limit: match target {
+                Target::Read(endpoint) => options.limit(endpoint),
+                Target::List => 0,
+            },
+            time_zone: options.time_zone,
+            now,
+            other_day: struck.other_day,
         };
-        match question {
-            Err(Refusal(status)) => reply::refusal(status, habits),
-            Ok(question) => {
+        let replied = call.ok_or(Refusal::BODY).and_then(|call| match target {
+            Target::Read(endpoint) => {
+                let question = rules.judge(endpoint, call)?;
                 let style = Style {
                     time_zone: options.time_zone,
                     idle_ratio: options.idle_ratio,
                     origin_ratio_label: options.origin_ratio_label,
                     habits,
                 };
-                reply::render(&question, &self.shared.traffic(), &style, now)
+                Ok(reply::render(&question, &self.shared.traffic(), &style, now))
             }
-        }
+            Target::List => {
+                let domains = rules.judge_list(call)?;
+                let style = self.shared.list_style();
+                Ok(list::page(
+                    &domains,
+                    call.page_number,
+                    call.page_size,
+                    &style,
+                    habits,
+                ))
+            }
+        });
+        replied.unwrap_or_else(|Refusal(status)| reply::refusal(status, habits))
+    }
+
+    fn accounts(&self) -> RwLockReadGuard<'_, Accounts> {
+        self.shared
+            .accounts
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How it is sent, or what is sent instead.

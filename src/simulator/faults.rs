@@ -8,6 +8,32 @@ use crate::model::{Domain, Endpoint};
 use crate::simulator::habits::{Habit, Habits};
 use crate::simulator::traffic::{hash_unit, mix};
 
+/// What is called: an endpoint, or the list of an account's domains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// A statistics call.
+    Read(Endpoint),
+    /// `queryDomains`; what strikes one domain strikes the lists that have it.
+    List,
+}
+
+impl Target {
+    const COUNT: usize = Endpoint::ALL.len() + 1;
+
+    const fn index(self) -> usize {
+        match self {
+            Self::Read(endpoint) => endpoint.index(),
+            Self::List => Endpoint::ALL.len(),
+        }
+    }
+}
+
+impl From<Endpoint> for Target {
+    fn from(endpoint: Endpoint) -> Self {
+        Self::Read(endpoint)
+    }
+}
+
 /// The two forms of the `Retry-After` header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RetryAfter {
@@ -205,31 +231,31 @@ impl Rule {
     }
 }
 
-/// What goes wrong, by endpoint. Clones share one plan, so it can be changed while the simulator runs.
+/// What goes wrong, by what is called. Clones share one plan, so it can be changed while the simulator runs.
 #[derive(Clone, Debug, Default)]
-pub struct FaultPlan(Arc<Mutex<[EndpointPlan; Endpoint::ALL.len()]>>);
+pub struct FaultPlan(Arc<Mutex<[TargetPlan; Target::COUNT]>>);
 
 #[derive(Debug, Default)]
-struct EndpointPlan {
+struct TargetPlan {
     rules: Vec<Rule>,
     calls: u64,
 }
 
 impl FaultPlan {
-    /// Adds a rule to those of an endpoint. Several may strike one call: habits add up, of the faults
+    /// Adds a rule to those of an endpoint or of the list. Several may strike one call: habits add up, of the faults
     /// that exclude each other the first added wins.
-    pub fn add(&self, endpoint: Endpoint, rule: Rule) {
-        self.with(endpoint, |plan| plan.rules.push(rule));
+    pub fn add(&self, target: impl Into<Target>, rule: Rule) {
+        self.with(target.into(), |plan| plan.rules.push(rule));
     }
 
-    /// Replaces the rules of an endpoint by one fault on every call.
-    pub fn set(&self, endpoint: Endpoint, fault: Fault) {
-        self.with(endpoint, |plan| plan.rules = vec![Rule::always(fault)]);
+    /// Replaces its rules by one fault on every call.
+    pub fn set(&self, target: impl Into<Target>, fault: Fault) {
+        self.with(target.into(), |plan| plan.rules = vec![Rule::always(fault)]);
     }
 
-    /// Ends every fault of an endpoint.
-    pub fn clear(&self, endpoint: Endpoint) {
-        self.with(endpoint, |plan| plan.rules.clear());
+    /// Ends its faults.
+    pub fn clear(&self, target: impl Into<Target>) {
+        self.with(target.into(), |plan| plan.rules.clear());
     }
 
     /// Ends every fault.
@@ -237,11 +263,12 @@ impl FaultPlan {
         for endpoint in Endpoint::ALL {
             self.clear(endpoint);
         }
+        self.clear(Target::List);
     }
 
     /// What strikes the next call.
-    pub(super) fn strike(&self, endpoint: Endpoint, domains: &[Domain]) -> Struck {
-        self.with(endpoint, |plan| {
+    pub(super) fn strike(&self, target: impl Into<Target>, domains: &[Domain]) -> Struck {
+        self.with(target.into(), |plan| {
             plan.calls += 1;
             let call = plan.calls;
             let mut struck = Struck::default();
@@ -255,9 +282,9 @@ impl FaultPlan {
         .unwrap_or_default()
     }
 
-    fn with<T>(&self, endpoint: Endpoint, act: impl FnOnce(&mut EndpointPlan) -> T) -> Option<T> {
+    fn with<T>(&self, target: Target, act: impl FnOnce(&mut TargetPlan) -> T) -> Option<T> {
         let mut plans: MutexGuard<'_, _> = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        plans.get_mut(endpoint.index()).map(act)
+        plans.get_mut(target.index()).map(act)
     }
 }
 

@@ -30,11 +30,25 @@ pub struct RequestRecord {
     pub user_agent: Option<String>,
 }
 
+/// One request for a page of a list of domains, as it came.
+#[derive(Clone, Debug)]
+pub struct ListRequestRecord {
+    /// When its body had arrived.
+    pub at: Instant,
+    /// The `username`.
+    pub username: String,
+    /// The `pageNumber`, if there was one.
+    pub page_number: Option<usize>,
+    /// The `pageSize`, if there was one.
+    pub page_size: Option<usize>,
+}
+
 /// What the simulator has seen.
 #[derive(Debug, Default)]
 pub(super) struct RequestLog {
     limit: usize,
     newest: Mutex<VecDeque<RequestRecord>>,
+    newest_lists: Mutex<VecDeque<ListRequestRecord>>,
     total: [AtomicU64; Endpoint::ALL.len()],
     strays: AtomicU64,
     under_way: Arc<UnderWay>,
@@ -78,14 +92,27 @@ impl RequestLog {
         if let Some(total) = self.total.get(record.endpoint.index()) {
             total.fetch_add(1, Ordering::Relaxed);
         }
+        self.keep(&self.newest, record);
+    }
+
+    pub(super) fn add_list(&self, record: ListRequestRecord) {
+        self.keep(&self.newest_lists, record);
+    }
+
+    fn keep<T>(&self, newest: &Mutex<VecDeque<T>>, record: T) {
         if self.limit == 0 {
             return;
         }
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut newest = newest.lock().unwrap_or_else(PoisonError::into_inner);
         if newest.len() == self.limit {
             newest.pop_front();
         }
         newest.push_back(record);
+    }
+
+    pub(super) fn lists(&self) -> Vec<ListRequestRecord> {
+        let newest = self.newest_lists.lock().unwrap_or_else(PoisonError::into_inner);
+        newest.iter().cloned().collect()
     }
 
     pub(super) fn records(&self) -> Vec<RequestRecord> {

@@ -101,7 +101,8 @@ fn message(status: i64) -> &'static str {
     }
 }
 
-fn envelope(status: i64, msg: &str, data: &str, habits: Habits) -> String {
+/// The reply around `data`.
+pub(super) fn envelope(status: i64, msg: &str, data: &str, habits: Habits) -> String {
     let msg = if habits.has(Habit::MsgAbsent) {
         String::new()
     } else if habits.has(Habit::MsgEmpty) {

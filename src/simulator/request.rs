@@ -21,6 +21,10 @@ pub(super) struct Parameters {
     pub(super) domain: String,
     pub(super) start_time: String,
     pub(super) end_time: Option<String>,
+    #[serde(rename = "pageNumber")]
+    pub(super) page_number: Option<usize>,
+    #[serde(rename = "pageSize")]
+    pub(super) page_size: Option<usize>,
 }
 
 impl Parameters {
@@ -86,6 +90,11 @@ impl Accounts {
         Self(accounts.iter().map(|a| (a.username.clone(), state(a))).collect())
     }
 
+    /// What a user lists, whether or not a call is signed.
+    pub(super) fn listed(&self, username: &str) -> Vec<Domain> {
+        self.0.get(username.trim()).map(listed).unwrap_or_default()
+    }
+
     /// Gives a domain to an account; `false` if there is no such account.
     pub(super) fn add_domain(&mut self, username: &str, domain: &Domain, live_only: bool) -> bool {
         self.0
@@ -102,6 +111,17 @@ impl Accounts {
     }
 }
 
+fn listed(account: &AccountState) -> Vec<Domain> {
+    let mut domains: Vec<Domain> = account
+        .domains
+        .iter()
+        .filter(|(_, live_only)| !**live_only)
+        .map(|(domain, _)| domain.clone())
+        .collect();
+    domains.sort();
+    domains
+}
+
 /// The provider's rules at this moment.
 pub(super) struct Rules<'a> {
     pub(super) accounts: &'a Accounts,
@@ -115,6 +135,22 @@ pub(super) struct Rules<'a> {
 impl Rules<'_> {
     /// What the call asks for, or the status that refuses it.
     pub(super) fn judge(&self, endpoint: Endpoint, call: &Parameters) -> Result<Question, Refusal> {
+        let account = self.account(call)?;
+        let range = self.range(endpoint, call)?;
+        let domains = self.domains(endpoint, account, call)?;
+        Ok(Question {
+            endpoint,
+            domains,
+            range,
+        })
+    }
+
+    /// The domains that the call's account lists, static ones only, in the order of their names.
+    pub(super) fn judge_list(&self, call: &Parameters) -> Result<Vec<Domain>, Refusal> {
+        Ok(listed(self.account(call)?))
+    }
+
+    fn account(&self, call: &Parameters) -> Result<&AccountState, Refusal> {
         let username = call.username.trim();
         if username.is_empty() {
             return Err(Refusal::BODY);
@@ -126,13 +162,7 @@ impl Rules<'_> {
         if !self.signed(username, account, call.signature.trim()) {
             return Err(Refusal::WRONG_SIGNATURE);
         }
-        let range = self.range(endpoint, call)?;
-        let domains = self.domains(endpoint, account, call)?;
-        Ok(Question {
-            endpoint,
-            domains,
-            range,
-        })
+        Ok(account)
     }
 
     fn signed(&self, username: &str, account: &AccountState, given: &str) -> bool {

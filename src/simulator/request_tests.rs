@@ -69,6 +69,7 @@ fn good() -> Parameters {
         domain: "www.a.com,www.b.com".to_owned(),
         start_time: "2016-10-23 07:00".to_owned(),
         end_time: Some("2016-10-23 07:10".to_owned()),
+        ..Parameters::default()
     }
 }
 
@@ -115,6 +116,7 @@ fn blanks_as_in_the_documents_example_are_taken() {
         domain: " play.live.com ".to_owned(),
         start_time: "2016-10-23  07:01".to_owned(),
         end_time: None,
+        ..Parameters::default()
     };
     let question = judge(Endpoint::BandwidthFlow, &call).unwrap();
     assert_eq!(question.domains, [domain("play.live.com")]);
@@ -252,4 +254,35 @@ fn domains_come_and_go() {
     assert!(!accounts.remove_domain("jcloud_00", &new));
     assert!(!asks(&accounts, Endpoint::BandwidthFlow));
     assert!(!accounts.add_domain("nobody", &new, false));
+}
+
+#[test]
+fn a_list_is_signed_and_holds_the_static_domains_by_name() {
+    let mut accounts = accounts();
+    assert!(accounts.add_domain("jcloud_00", &domain("aaa.a.com"), false));
+    assert!(accounts.add_domain("jcloud_00", &domain("live.a.com"), true));
+    let rules = Rules {
+        accounts: &accounts,
+        domain_limit: 0,
+        time_zone: FixedOffset::east_opt(8 * 3_600).unwrap(),
+        now: at(12, 3),
+        other_day: false,
+    };
+    let listed = rules.judge_list(&good()).unwrap();
+    assert_eq!(listed.first(), Some(&domain("aaa.a.com")));
+    assert!(listed.is_sorted() && listed.contains(&domain("www.a.com")));
+    assert!(!listed.contains(&domain("live.a.com")));
+    for (username, signature, refusal) in [
+        ("jcloud_00", "0", Refusal(7)),
+        ("jcloud_00", "", Refusal(3)),
+        ("nobody", SIGNATURE, Refusal(20)),
+        ("", SIGNATURE, Refusal(2)),
+    ] {
+        let call = Parameters {
+            username: username.to_owned(),
+            signature: signature.to_owned(),
+            ..Parameters::default()
+        };
+        assert_eq!(rules.judge_list(&call), Err(refusal), "{username} {signature}");
+    }
 }

@@ -21,7 +21,8 @@ use crate::model::{Domain, Endpoint, Window};
 use crate::simulator::answer::{Call, Shared};
 use crate::simulator::body::HangUp;
 use crate::simulator::faults::FaultPlan;
-use crate::simulator::log::{RequestLog, RequestRecord};
+use crate::simulator::list::ListStyle;
+use crate::simulator::log::{ListRequestRecord, RequestLog, RequestRecord};
 use crate::simulator::options::SimulatorOptions;
 use crate::simulator::request::Accounts;
 use crate::simulator::traffic::{Script, Truth};
@@ -59,6 +60,7 @@ impl Simulator {
             traffic: RwLock::new(options.traffic.clone()),
             faults: FaultPlan::default(),
             log: RequestLog::new(options.log_limit),
+            list_style: std::sync::Mutex::default(),
             options,
         });
         let stop = CancellationToken::new();
@@ -123,6 +125,23 @@ impl Simulator {
     #[must_use]
     pub fn requests(&self) -> Vec<RequestRecord> {
         self.shared.log.records()
+    }
+
+    /// The newest requests for pages of lists, oldest first, at most `log_limit`.
+    #[must_use]
+    pub fn list_requests(&self) -> Vec<ListRequestRecord> {
+        self.shared.log.lists()
+    }
+
+    /// Changes how lists of domains are printed, from the next page on.
+    pub fn restyle_lists(&self, change: impl FnOnce(&mut ListStyle)) {
+        change(
+            &mut self
+                .shared
+                .list_style
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
     }
 
     /// How many requests an endpoint has had since the start.
