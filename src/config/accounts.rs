@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::model::{AccountName, Domain, Endpoint, LabelledBy, Units};
 
+use super::discover::{Discover, discover};
 use super::environment::Environment;
 use super::parse::{Given, integer, name, one_of, quote, raw_text};
 use super::secret::secret_key;
@@ -78,7 +79,7 @@ fn account(
     let origin_ratio_batch = walk.setting(node, "origin_ratio_batch", integer(1..=MAX_BATCH));
     let max_domains = walk.setting(node, "max_domains", integer(1..=MAX_MAX_DOMAINS));
     let domains = domains(walk, node, taken);
-    if let (Some(max_domains), Some(domains)) = (max_domains, &domains)
+    if let (Some(max_domains), Some((domains, _))) = (max_domains, &domains)
         && domains.len() > max_domains
     {
         let count = domains.len();
@@ -90,6 +91,7 @@ fn account(
         let text = format!("lists {count} domains, and max_domains allows {max_domains}; {remedy}");
         walk.problem(&node.child("domains"), text);
     }
+    let (domains, discover) = domains?;
     Some(Account {
         name: AccountName::new(&label?),
         username: username?,
@@ -99,7 +101,8 @@ fn account(
         bandwidth_flow_batch: bandwidth_flow_batch?,
         origin_ratio_batch: origin_ratio_batch?,
         max_domains: max_domains?,
-        domains: domains?,
+        domains,
+        discover,
     })
 }
 
@@ -116,12 +119,46 @@ fn unused_name(walk: &mut Walk<'_>, node: &Node<'_>, label: &str, taken: &mut Ta
     false
 }
 
-fn domains(walk: &mut Walk<'_>, account: &Node<'_>, taken: &mut Taken) -> Option<Vec<DomainConfig>> {
-    let items = walk.list(
-        account,
-        "domains",
-        "list at least one domain, each as \"- www.example.com\"",
-    )?;
+const LIST_REMEDY: &str = "list at least one domain, each as \"- www.example.com\"";
+
+/// The listed domains, and which others are read: a list, or a mapping of `discover` and `list`.
+fn domains(
+    walk: &mut Walk<'_>,
+    account: &Node<'_>,
+    taken: &mut Taken,
+) -> Option<(Vec<DomainConfig>, Option<Discover>)> {
+    let node = account.child("domains");
+    if !node.is_table() {
+        return Some((listed(walk, account, "domains", LIST_REMEDY, taken)?, None));
+    }
+    walk.section(&node, LIST_REMEDY);
+    let domains = if node.child("list").is_present() {
+        let remedy = format!("{LIST_REMEDY}, or remove the line");
+        listed(walk, &node, "list", &remedy, taken)
+    } else {
+        Some(Vec::new())
+    };
+    let filter = node.child("discover");
+    if !filter.is_present() {
+        walk.problem(
+            &node,
+            "is a mapping without discover; write the domains as a list, each as \"- www.example.com\", or \
+             add discover: below it",
+        );
+        return None;
+    }
+    let filter = discover(walk, &filter);
+    Some((domains?, Some(filter?)))
+}
+
+fn listed(
+    walk: &mut Walk<'_>,
+    section: &Node<'_>,
+    key: &str,
+    remedy: &str,
+    taken: &mut Taken,
+) -> Option<Vec<DomainConfig>> {
+    let items = walk.list(section, key, remedy)?;
     let domains: Vec<Option<DomainConfig>> = items.iter().map(|item| domain(walk, item, taken)).collect();
     domains.into_iter().collect()
 }
@@ -159,7 +196,8 @@ fn unused_domain(walk: &mut Walk<'_>, item: &Node<'_>, name: &Domain, taken: &mu
     false
 }
 
-fn endpoints(walk: &mut Walk<'_>, domain: &Node<'_>) -> Option<Vec<Endpoint>> {
+/// Where a domain is read: both endpoints unless it is chosen.
+pub(super) fn endpoints(walk: &mut Walk<'_>, domain: &Node<'_>) -> Option<Vec<Endpoint>> {
     if !domain.child("endpoints").is_present() {
         return Some(Endpoint::ALL.to_vec());
     }

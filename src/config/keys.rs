@@ -27,7 +27,7 @@ const fn with_default(pattern: &'static str, default: &'static str) -> Key {
 }
 
 /// Every setting, in the order of the sample.
-pub(super) const KEYS: [Key; 25] = [
+pub(super) const KEYS: [Key; 32] = [
     with_default("api.base_url", "https://opencdn.jcloud.com"),
     with_default("api.timeout", "10s"),
     with_default("api.max_concurrency", "8"),
@@ -53,6 +53,13 @@ pub(super) const KEYS: [Key; 25] = [
     key("accounts[].domains[]"),
     key("accounts[].domains[].name"),
     key("accounts[].domains[].endpoints[]"),
+    key("accounts[].domains.discover.include[]"),
+    key("accounts[].domains.discover.exclude[]"),
+    key("accounts[].domains.discover.types[]"),
+    key("accounts[].domains.discover.endpoints[]"),
+    key("accounts[].domains.list[]"),
+    key("accounts[].domains.list[].name"),
+    key("accounts[].domains.list[].endpoints[]"),
 ];
 
 /// A path with its list positions blotted out: `accounts[3].name` is `accounts[].name`.
@@ -117,7 +124,7 @@ pub(super) fn nearest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a 
 }
 
 /// Words that other programs and the provider's documents use, and ours for the same thing.
-const SYNONYMS: [(&str, &str); 9] = [
+const SYNONYMS: [(&str, &str); 11] = [
     ("user", "username"),
     ("pin", "username"),
     ("password", "secret_key"),
@@ -127,6 +134,8 @@ const SYNONYMS: [(&str, &str); 9] = [
     ("host", "name"),
     ("domain", "name"),
     ("endpoint", "base_url"),
+    ("type", "types"),
+    ("regex", "include"),
 ];
 
 /// The candidate that means the same as a word of another program.
@@ -146,6 +155,13 @@ mod tests {
         assert_eq!(children(""), ["api", "poll", "shards", "accounts"]);
         assert_eq!(children("poll"), ["interval", "window", "settle", "stale_after"]);
         assert_eq!(children("accounts[0].domains[12]"), ["name", "endpoints"]);
+        assert_eq!(children("accounts[0].domains"), ["discover", "list"]);
+        assert_eq!(children("accounts[0].domains.list[1]"), ["name", "endpoints"]);
+        assert_eq!(
+            children("accounts[0].domains.discover"),
+            ["include", "exclude", "types", "endpoints"]
+        );
+        assert_eq!(home_of("include"), Some("accounts[].domains.discover"));
         assert_eq!(home_of("interval"), Some("poll"));
         assert_eq!(home_of("endpoints"), Some("accounts[].domains[]"));
         assert_eq!(home_of("nothing"), None);

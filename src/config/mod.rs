@@ -3,6 +3,7 @@
 
 mod accounts;
 mod budget;
+mod discover;
 mod environment;
 mod file;
 mod keys;
@@ -17,6 +18,7 @@ mod tests;
 mod walk;
 
 pub use budget::admit;
+pub use discover::{Discover, Pattern};
 pub use environment::{Environment, PREFIX};
 pub use load::{load, parse};
 pub(crate) use parse::show;
@@ -144,8 +146,11 @@ pub struct Account {
     pub origin_ratio_batch: usize,
     /// Most domains, whatever they come from and before they are shared out to shards.
     pub max_domains: usize,
-    /// At least one in the file; none may be left of them for one of several shards.
+    /// The listed ones: at least one in the file unless `discover` is there; none may be left of them
+    /// for one of several shards.
     pub domains: Vec<DomainConfig>,
+    /// Which of those that the provider lists are read too.
+    pub discover: Option<Discover>,
 }
 
 impl Account {

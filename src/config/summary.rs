@@ -59,6 +59,15 @@ impl fmt::Display for Summary<'_> {
                 write!(f, " origin_ratio labelled by start,")?;
             }
             writeln!(f, " {units} units, {calls_per_minute:.1} calls per minute")?;
+            if let Some(discover) = &account.discover {
+                let endpoints: Vec<&str> = discover.endpoints.iter().map(|at| at.name()).collect();
+                writeln!(
+                    f,
+                    "    and discovers {discover}, up to {} in all, read at {}",
+                    account.max_domains,
+                    endpoints.join(" and ")
+                )?;
+            }
         }
         writeln!(
             f,

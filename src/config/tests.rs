@@ -130,7 +130,9 @@ fn sample_with_every_key() -> String {
         let is_key = content
             .strip_prefix('#')
             .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()));
-        let line = if is_key {
+        // So does an account of its own, whose lines keep their indentation.
+        let is_account = content.starts_with("#- ") || content.starts_with("#  ");
+        let line = if is_key || is_account {
             line.replacen('#', "", 1)
         } else {
             line.to_owned()
@@ -205,6 +207,15 @@ fn every_setting_can_come_from_the_environment() {
         ("ACCOUNTS__0__DOMAINS__0", "www.b.com"),
         ("ACCOUNTS__0__DOMAINS__1__NAME", "www.c.com"),
         ("ACCOUNTS__0__DOMAINS__1__ENDPOINTS__0", "origin_ratio"),
+        ("ACCOUNTS__1__USERNAME", "second"),
+        ("ACCOUNTS__1__SECRET_KEY", "9876543210"),
+        ("ACCOUNTS__1__DOMAINS__DISCOVER__INCLUDE__0", "^www"),
+        ("ACCOUNTS__1__DOMAINS__DISCOVER__EXCLUDE__0", "^test"),
+        ("ACCOUNTS__1__DOMAINS__DISCOVER__TYPES__0", "下载"),
+        ("ACCOUNTS__1__DOMAINS__DISCOVER__ENDPOINTS__0", "bandwidth_flow"),
+        ("ACCOUNTS__1__DOMAINS__LIST__0", "www.d.com"),
+        ("ACCOUNTS__1__DOMAINS__LIST__1__NAME", "www.e.com"),
+        ("ACCOUNTS__1__DOMAINS__LIST__1__ENDPOINTS__0", "origin_ratio"),
     ];
     let environment: Environment = variables
         .iter()
@@ -239,6 +250,14 @@ fn every_setting_can_come_from_the_environment() {
     assert_eq!(account.domains[0].name.as_str(), "www.b.com");
     assert_eq!(account.domains[1].name.as_str(), "www.c.com");
     assert_eq!(account.domains[1].endpoints, [Endpoint::OriginRatio]);
+    assert_eq!(account.discover, None);
+    let discover = accounts[1].discover.as_ref().unwrap();
+    assert_eq!(discover.include[0].as_str(), "^www");
+    assert_eq!(discover.exclude[0].as_str(), "^test");
+    assert_eq!(discover.types, ["下载"]);
+    assert_eq!(discover.endpoints, [Endpoint::BandwidthFlow]);
+    assert_eq!(accounts[1].domains[0].name.as_str(), "www.d.com");
+    assert_eq!(accounts[1].domains[1].endpoints, [Endpoint::OriginRatio]);
 }
 
 #[test]

@@ -115,8 +115,10 @@ impl<'a> Walk<'a> {
                 key.split_once('.').filter(|(section, _)| known.contains(section))
             {
                 format!("write it as a section: {rest}: on a line of its own, indented, below {section}:")
-            } else if key.contains('.') && known.contains(&"endpoints") {
+            } else if key.contains('.') && known.contains(&"name") {
                 format!("write \"name: {key}\", and endpoints: below it at the same indentation")
+            } else if key.contains('.') && known.contains(&"discover") {
+                format!("write it as an item of the list: \"- {key}\"")
             } else {
                 format!("remove it, or write one of {}", known.join(", "))
             };
