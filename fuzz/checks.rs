@@ -7,12 +7,12 @@ use std::sync::LazyLock;
 use chrono::{DateTime, FixedOffset, TimeDelta};
 use hyper::Method;
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue};
-use jdcloud_cdn_exporter::config::{self, Environment};
+use jdcloud_cdn_exporter::config::{self, Account, Environment};
 use jdcloud_cdn_exporter::exposition::{Format, Page, PageError, WindowsPage};
 use jdcloud_cdn_exporter::forecast::{Forecast, Text};
 use jdcloud_cdn_exporter::model::{Domain, Endpoint, Field, Units, WindowRange};
 use jdcloud_cdn_exporter::plan::Shard;
-use jdcloud_cdn_exporter::provider::{Asked, decode};
+use jdcloud_cdn_exporter::provider::{Asked, decode, decode_list};
 use jdcloud_cdn_exporter::web::{Routes, Site, Status, TelemetryPath, WebConfig};
 use tokio::runtime::{Builder, Runtime};
 
@@ -68,6 +68,23 @@ pub(crate) fn origin_ratio(body: &[u8]) {
     reply(Endpoint::OriginRatio, body);
 }
 
+/// Any body is a page of a list of domains, or one error of one short line.
+pub(crate) fn query_domains(body: &[u8]) {
+    const KEEP: usize = 3;
+    let outcome = decode_list(body, KEEP);
+    assert_eq!(outcome, decode_list(body, KEEP), "it depends on the body only");
+    match outcome {
+        Err(error) => assert!(error.to_string().chars().count() < 400),
+        Ok(page) => {
+            assert!(page.rows.len() <= KEEP && (page.left_out == 0 || page.rows.len() == KEEP));
+            for row in page.rows {
+                assert!(row.name.len() <= 253 && row.kind.len() <= 200);
+                assert_eq!(row.name, row.name.trim().to_ascii_lowercase());
+            }
+        }
+    }
+}
+
 /// Any text is a configuration within its bounds, or a list of problems, each of one line.
 pub(crate) fn config(text: &[u8]) {
     let text = String::from_utf8_lossy(text);
@@ -93,7 +110,9 @@ pub(crate) fn config(text: &[u8]) {
             let all = names.len();
             names.sort_unstable();
             names.dedup();
-            assert!(all > 0 && names.len() == all, "each domain once");
+            assert!(names.len() == all, "each domain once");
+            let reads = |account: &Account| !account.domains.is_empty() || account.discover.is_some();
+            assert!(config.accounts.iter().all(reads));
             let shard = Shard::new(1, 3).expect("one of three");
             if let Err(problems) = config::admit(&config, "fuzz.yaml", shard) {
                 assert!(

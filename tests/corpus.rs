@@ -35,6 +35,11 @@ fn origin_ratio() {
 }
 
 #[test]
+fn query_domains() {
+    each("query_domains", checks::query_domains);
+}
+
+#[test]
 fn config() {
     each("config", checks::config);
 }
