@@ -8,6 +8,7 @@
 //! * [`plan`] (pure): what is due when, how fast, whether again
 //! * [`provider`]: the provider's dialect; its decoding is pure
 //! * [`poller`]: reads what is due and reports it to the [`store`]
+//! * [`discovery`]: which domains the provider lists for an account
 //! * [`exposition`]: from a snapshot of the store to the text that Prometheus scrapes
 //! * [`web`]: serves it; [`app`] composes, reloads and stops all of it
 //! * [`backfill`]: past ranges, for import into a time-series database
@@ -25,6 +26,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
+pub mod discovery;
 pub mod exposition;
 pub mod forecast;
 pub mod healthcheck;

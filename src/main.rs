@@ -17,7 +17,9 @@ use jdcloud_cdn_exporter::cli::{self, Cli, Command};
 use jdcloud_cdn_exporter::clock::Clock;
 use jdcloud_cdn_exporter::config::{self, Config, Environment, Problems, Summary};
 use jdcloud_cdn_exporter::demo::Demo;
+use jdcloud_cdn_exporter::discovery::Pace;
 use jdcloud_cdn_exporter::forecast::{Forecast, Text};
+use jdcloud_cdn_exporter::model::Domain;
 use jdcloud_cdn_exporter::plan::{MAX_SHARDS, Shard};
 use jdcloud_cdn_exporter::simulator::SimulatorOptions;
 use jdcloud_cdn_exporter::web::{Limits, WebFile, listener};
@@ -252,10 +254,24 @@ fn demo(cli: &Cli, web_file: Option<Arc<WebFile>>) -> anyhow::Result<ExitCode> {
 }
 
 fn backfill(cli: &Cli, wanted: &cli::Backfill) -> anyhow::Result<ExitCode> {
-    let config = match load(cli) {
+    let mut config = match load(cli) {
         Ok(config) => config,
         Err(problems) => return Ok(refuse(&problems)),
     };
+    if needs_discovery(&config, &wanted.domains) {
+        let discover = async |stop: CancellationToken| {
+            let discovered = app::discover_once(&config, &Clock::System);
+            Ok(stop.run_until_cancelled(discovered).await)
+        };
+        match run(discover)?.flatten() {
+            Some(Ok(discovered)) => config = discovered,
+            Some(Err(problems)) => {
+                refuse(&problems);
+                return Ok(ExitCode::FAILURE);
+            }
+            None => return Ok(ExitCode::FAILURE),
+        }
+    }
     let destination = Destination {
         file: wanted.output.clone(),
         format: wanted.format.into(),
@@ -272,6 +288,16 @@ fn backfill(cli: &Cli, wanted: &cli::Backfill) -> anyhow::Result<ExitCode> {
     };
     let ended = run(async |stop| Ok(backfill.run(stop).await?))?;
     Ok(ended.map_or(ExitCode::FAILURE, print_end))
+}
+
+/// Whether the provider must be asked which domains there are: not if only listed ones are wanted.
+fn needs_discovery(config: &Config, wanted: &[Domain]) -> bool {
+    let listed = |wanted: &Domain| {
+        let mut all = config.accounts.iter().flat_map(|account| &account.domains);
+        all.any(|domain| domain.name == *wanted)
+    };
+    let discovers = config.accounts.iter().any(|account| account.discover.is_some());
+    discovers && (wanted.is_empty() || !wanted.iter().all(listed))
 }
 
 #[allow(
@@ -338,6 +364,7 @@ fn parts(
         limits: Limits::default(),
         clock: Clock::System,
         shard: cli.shard,
+        discovery: Pace::default(),
         load_config,
     }
 }

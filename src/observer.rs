@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::model::{AccountName, Endpoint, Reason, Rejects};
+use crate::model::{AccountName, DiscoveryReason, Endpoint, Reason, Rejects};
 
 /// Receives events; every method returns at once and cannot fail, and does nothing unless the
 /// observer cares for the event.
@@ -29,6 +29,11 @@ pub trait Observer: Send + Sync + 'static {
     /// A window changed this long after its end, if that is known; counted in
     /// `windows_revised_total` if it was settled.
     fn window_revised(&self, _endpoint: Endpoint, _age: Option<TimeDelta>, _settled: bool) {}
+    /// An attempt to read the account's list of domains ended:
+    /// `discovery_last_success_timestamp_seconds{account}`,
+    /// `discovery_last_attempt_successful{account}`, and `discovery_failures_total{reason}` on failure.
+    fn discovery_ended(&self, _account: &AccountName, _at: DateTime<Utc>, _failure: Option<DiscoveryReason>) {
+    }
     /// The account's present request rate: `api_request_rate_limit{account}` (requests per second).
     fn request_rate(&self, _account: &AccountName, _per_second: f64) {}
     /// The provider's clock minus ours: `provider_clock_skew_seconds`.

@@ -59,6 +59,8 @@ fn metrics_of_the_code() -> Vec<(String, BTreeSet<String>)> {
     metrics.succeeded(&account, Endpoint::OriginRatio, DateTime::UNIX_EPOCH);
     metrics.request_rate(&account, 1.0);
     metrics.clock_skew(TimeDelta::zero());
+    metrics.discovering(&[(account.clone(), Some(1))]);
+    metrics.discovery_ended(&account, DateTime::UNIX_EPOCH, None);
     let mut text = Vec::new();
     metrics.render(Format::Text, &mut text).unwrap();
     let text = String::from_utf8(text).unwrap();

@@ -1,19 +1,24 @@
 //! The composition root: builds every part, runs them, reloads them, stops them. The only room that
 //! knows both ends of the flow.
 
+mod discoveries;
+mod lists;
+mod once;
 mod pollers;
 mod reload;
 mod roster;
 mod signals;
 mod site;
+mod tasks;
 
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::discovery::Pace;
 use crate::exposition::{BuildInfo, Exposition, SelfMetrics};
 use crate::plan::Shard;
 use crate::provider::ClientError;
@@ -21,12 +26,14 @@ use crate::store::Store;
 use crate::web::{Guard, Limits, Routes, Server, TelemetryPath, WebFile};
 use crate::{build_info, systemd};
 
+use discoveries::Discoveries;
 use pollers::Pollers;
 use reload::Reloader;
-use roster::Notices;
 use signals::Hangups;
-use site::LiveSite;
+use site::{LiveSite, Views};
+use tasks::Tasks;
 
+pub use once::discover_once;
 pub use signals::{Signals, Stop};
 
 /// Reads the configuration again: everything that is wrong with it, or the configuration.
@@ -46,6 +53,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Which of several exporters this is; it polls the domains that it owns.
     pub shard: Shard,
+    /// How often lists of domains are discovered.
+    pub discovery: Pace,
     /// For reloads.
     pub load_config: Arc<LoadConfig>,
 }
@@ -79,6 +88,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
         limits,
         clock,
         shard,
+        discovery,
         load_config,
     } = parts;
     let metrics = SelfMetrics::new(BuildInfo {
@@ -89,26 +99,33 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     metrics.reload_succeeded(clock.now());
     metrics.is_shard(shard);
     let store = Arc::new(Store::new(config.poll.visibility(), &[]));
-    let mut pollers = Pollers::new(
+    let tasks = Tasks::new(stop.child_token());
+    let failed = tasks.failures();
+    let pollers = Pollers::new(
         Arc::clone(&store),
         Arc::clone(&metrics),
         clock.clone(),
-        stop.child_token(),
+        tasks.clone(),
     );
-    let failed = pollers.failures();
-    pollers.apply(&roster::effective(&config, shard))?;
-    let notices = Notices::default();
-    notices.tell(&config, shard);
-    let views = pollers.views();
-    let reloader = Arc::new(Reloader::new(
-        pollers,
-        shard,
-        notices,
-        config.shards,
-        load_config,
-        Arc::clone(&metrics),
-        clock.clone(),
-    ));
+    let polled = pollers.views();
+    let mut discovered = None;
+    let reloader = Arc::new_cyclic(|reloader| {
+        let discoveries = Discoveries::new(
+            Weak::clone(reloader),
+            Arc::clone(&metrics),
+            clock.clone(),
+            tasks,
+            discovery,
+        );
+        discovered = Some(discoveries.views());
+        let (metrics, clock) = (Arc::clone(&metrics), clock.clone());
+        Reloader::new(pollers, discoveries, config, shard, load_config, metrics, clock)
+    });
+    reloader.start().await?;
+    let views = Views {
+        polled,
+        discovered: discovered.unwrap_or_default(),
+    };
     let exposition = Exposition::new(Arc::clone(&store), metrics, clock.clone());
     let site = LiveSite::new(exposition, store, clock, views, Arc::clone(&reloader));
     let routes = Guard::new(Routes::new(site, telemetry_path), web_file.clone());

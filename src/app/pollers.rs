@@ -1,14 +1,12 @@
 //! Which pollers run, and what each of them is assigned: brings both in line with a configuration.
 
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use super::tasks::Tasks;
 use crate::clock::Clock;
 use crate::config::{Account, Api, Config};
 use crate::exposition::SelfMetrics;
@@ -32,20 +30,18 @@ impl Upstream for Client {
 }
 
 /// The progress of every running poller, ordered by account and endpoint as in the configuration.
-pub(super) type Views = Arc<Mutex<Vec<Arc<Progress>>>>;
+pub(super) type PollerViews = Arc<Mutex<Vec<Arc<Progress>>>>;
 
 /// Every running poller.
 pub(super) struct Pollers {
     store: Arc<Store>,
     metrics: Arc<SelfMetrics>,
     clock: Clock,
-    stop: CancellationToken,
-    tasks: TaskTracker,
-    ended: watch::Sender<Option<String>>,
+    tasks: Tasks,
     running: HashMap<(AccountName, Endpoint), Running>,
     lanes: HashMap<AccountName, Arc<Lane>>,
     connections: Option<(Api, Connections)>,
-    views: Views,
+    views: PollerViews,
 }
 
 struct Running {
@@ -54,38 +50,17 @@ struct Running {
     cancel: CancellationToken,
 }
 
-/// Tells when a poller ended although nobody stopped it.
-pub(super) struct Failures(watch::Receiver<Option<String>>);
-
-impl Failures {
-    /// Waits for the first one, and names it.
-    pub(super) async fn unexpected_end(mut self) -> String {
-        let part = match self.0.wait_for(Option::is_some).await {
-            Ok(part) => part.clone(),
-            Err(_) => None,
-        };
-        part.unwrap_or_else(|| "the set of pollers".to_owned())
-    }
-}
-
 impl Pollers {
-    pub(super) fn new(
-        store: Arc<Store>,
-        metrics: Arc<SelfMetrics>,
-        clock: Clock,
-        stop: CancellationToken,
-    ) -> Self {
+    pub(super) fn new(store: Arc<Store>, metrics: Arc<SelfMetrics>, clock: Clock, tasks: Tasks) -> Self {
         Self {
             store,
             metrics,
             clock,
-            stop,
-            tasks: TaskTracker::new(),
-            ended: watch::Sender::new(None),
+            tasks,
             running: HashMap::new(),
             lanes: HashMap::new(),
             connections: None,
-            views: Views::default(),
+            views: PollerViews::default(),
         }
     }
 
@@ -93,19 +68,27 @@ impl Pollers {
         Arc::<SelfMetrics>::clone(&self.metrics)
     }
 
-    pub(super) fn failures(&self) -> Failures {
-        Failures(self.ended.subscribe())
-    }
-
-    pub(super) fn views(&self) -> Views {
+    pub(super) fn views(&self) -> PollerViews {
         Arc::clone(&self.views)
     }
 
-    /// Stops every poller and waits until they have ended.
-    pub(super) async fn stop(&mut self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+    /// Stops every task, those of others too, and waits until they have ended.
+    pub(super) async fn stop(&self) {
+        self.tasks.stop().await;
+    }
+
+    /// What asks for an account's list of domains: its client, and its lane once it has one.
+    pub(super) fn asks(&self, account: &Account) -> Option<(Client, Arc<Lane>)> {
+        let lane = self.lanes.get(&account.name)?;
+        let (api, connections) = self.connections.as_ref()?;
+        let client = Client::new(
+            connections.clone(),
+            Arc::new(api.clone()),
+            account,
+            self.clock.clone(),
+            self.observer(),
+        );
+        Some((client, Arc::clone(lane)))
     }
 
     /// Takes over a configuration as a whole: what fails, fails before anything is changed.
@@ -203,7 +186,7 @@ impl Pollers {
         }
         let progress = Arc::new(Progress::new(account.clone(), endpoint));
         let (assignments, receiver) = watch::channel(assignment);
-        let cancel = self.stop.child_token();
+        let cancel = self.tasks.token();
         let surroundings = Surroundings {
             store: Arc::clone(&self.store),
             observer: self.observer(),
@@ -216,16 +199,8 @@ impl Pollers {
             Arc::clone(&progress),
             cancel.clone(),
         );
-        let ended = self.ended.clone();
         let name = format!("the poller of account {account}, endpoint {endpoint},");
-        let cancelled = cancel.clone();
-        self.tasks.spawn(async move {
-            // The panic itself has been logged by the panic hook; here it ends the process.
-            let panicked = AssertUnwindSafe(polling).catch_unwind().await.is_err();
-            if panicked || !cancelled.is_cancelled() {
-                ended.send_replace(Some(name));
-            }
-        });
+        self.tasks.spawn(name, cancel.clone(), polling);
         let running = Running {
             assignments,
             progress: Arc::clone(&progress),

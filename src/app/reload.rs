@@ -1,4 +1,4 @@
-//! Reads the configuration again and applies it whole, or changes nothing.
+//! Where configurations and discovered lists are taken over: each whole or not at all, one at a time.
 
 use std::sync::{Arc, PoisonError};
 
@@ -6,46 +6,158 @@ use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
 use super::LoadConfig;
+use super::discoveries::Discoveries;
+use super::lists::{Contested, Lists, TooMany, joined, list_source};
 use super::pollers::Pollers;
 use super::roster::{self, Notices};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::discovery::{Taken, Unlisted};
 use crate::exposition::SelfMetrics;
+use crate::model::{AccountName, Disposition, DomainList, Failure, Reason};
 use crate::plan::Shard;
+use crate::provider::ClientError;
 use crate::systemd;
+use crate::telemetry::chain;
 
-/// One reload at a time; others wait for their turn.
+/// One reload or list at a time; others wait for their turn.
 pub(super) struct Reloader {
-    pollers: Mutex<Pollers>,
+    state: Mutex<State>,
     shard: Shard,
-    notices: Notices,
     /// Where all shards serve, of the configuration in use.
     listed: std::sync::Mutex<Vec<String>>,
     load: Arc<LoadConfig>,
     metrics: Arc<SelfMetrics>,
     clock: Clock,
-    tasks: TaskTracker,
+    reloads: TaskTracker,
+}
+
+/// What is in force.
+struct State {
+    pollers: Pollers,
+    discoveries: Discoveries,
+    config: Config,
+    lists: Lists,
+    shard: Shard,
+    notices: Notices,
+    /// What the log has been told of.
+    contested: Vec<Contested>,
+}
+
+/// Why something is not taken over; nothing has been changed then.
+enum Refused {
+    TooMany(Vec<TooMany>),
+    Client(ClientError),
+}
+
+impl Refused {
+    fn problems(&self) -> Vec<String> {
+        match self {
+            Self::TooMany(accounts) => accounts.iter().map(ToString::to_string).collect(),
+            Self::Client(error) => vec![chain(error)],
+        }
+    }
+}
+
+impl State {
+    /// Takes over a configuration with the lists that belong to it.
+    fn apply(&mut self, config: &Config, mut lists: Lists) -> Result<(), Refused> {
+        lists.retain(config);
+        let joined = joined(config, &lists).map_err(Refused::TooMany)?;
+        self.pollers
+            .apply(&roster::effective(&joined.config, self.shard))
+            .map_err(Refused::Client)?;
+        self.discoveries.apply(config, &joined.selected, &self.pollers);
+        self.notices.tell(&joined.config, self.shard);
+        for contested in &joined.contested {
+            if !self.contested.contains(contested) {
+                let Contested {
+                    account,
+                    other,
+                    domains,
+                    example,
+                } = contested;
+                tracing::info!(%account, %other, domains, %example,
+                    "domains that account \"other\" discovers too are read through \"account\"");
+            }
+        }
+        self.contested = joined.contested;
+        self.lists = lists;
+        Ok(())
+    }
 }
 
 impl Reloader {
+    /// Nothing is in force before [`Reloader::start`].
     pub(super) fn new(
         pollers: Pollers,
+        discoveries: Discoveries,
+        config: Config,
         shard: Shard,
-        notices: Notices,
-        listed: Vec<String>,
         load: Arc<LoadConfig>,
         metrics: Arc<SelfMetrics>,
         clock: Clock,
     ) -> Self {
         Self {
-            pollers: Mutex::new(pollers),
             shard,
-            notices,
-            listed: std::sync::Mutex::new(listed),
+            listed: std::sync::Mutex::new(config.shards.clone()),
+            state: Mutex::new(State {
+                pollers,
+                discoveries,
+                config,
+                lists: Lists::default(),
+                shard,
+                notices: Notices::default(),
+                contested: Vec::new(),
+            }),
             load,
             metrics,
             clock,
-            tasks: TaskTracker::new(),
+            reloads: TaskTracker::new(),
+        }
+    }
+
+    /// Takes over the configuration that it was made with.
+    pub(super) async fn start(&self) -> Result<(), ClientError> {
+        let mut state = self.state.lock().await;
+        let config = state.config.clone();
+        match state.apply(&config, Lists::default()) {
+            // Without lists there cannot be more domains than the configuration has been checked for.
+            Ok(()) | Err(Refused::TooMany(_)) => Ok(()),
+            Err(Refused::Client(error)) => Err(error),
+        }
+    }
+
+    /// Takes over the list that was discovered for an account.
+    pub(super) async fn take(
+        &self,
+        account: &AccountName,
+        source: u64,
+        list: Arc<DomainList>,
+    ) -> Result<Taken, Unlisted> {
+        let mut state = self.state.lock().await;
+        let config = state.config.clone();
+        let Some(discovering) = config.accounts.iter().find(|known| {
+            known.name == *account && known.discover.is_some() && list_source(&config.api, known) == source
+        }) else {
+            return Ok(Taken::Stale);
+        };
+        if state.lists.of(discovering, &config.api) == Some(&list) {
+            return Ok(Taken::Over);
+        }
+        let domains = list.domains.len();
+        let lists = state.lists.with(account, source, list);
+        match state.apply(&config, lists) {
+            Ok(()) => {
+                tracing::info!(%account, listed = domains, "took over the provider's list of domains");
+                Ok(Taken::Over)
+            }
+            Err(refused @ Refused::TooMany(_)) => Err(Unlisted::TooMany(refused.problems().join("; "))),
+            Err(Refused::Client(error)) => Err(Unlisted::Call(Failure {
+                reason: Reason::Connect,
+                disposition: Disposition::Stop,
+                message: chain(&error),
+            })),
         }
     }
 
@@ -53,7 +165,7 @@ impl Reloader {
     /// for it has left meanwhile.
     pub(super) async fn reload(self: &Arc<Self>) -> Result<(), Vec<String>> {
         let reloader = Arc::clone(self);
-        let reload = self.tasks.spawn(async move { reloader.reload_now().await });
+        let reload = self.reloads.spawn(async move { reloader.reload_now().await });
         reload.await.unwrap_or_else(|error| {
             tracing::error!(%error, "the reload ended unexpectedly");
             Err(vec!["the reload ended unexpectedly; see the log".to_owned()])
@@ -61,16 +173,23 @@ impl Reloader {
     }
 
     async fn reload_now(&self) -> Result<(), Vec<String>> {
-        let mut pollers = self.pollers.lock().await;
+        let mut state = self.state.lock().await;
         systemd::reloading();
         let load = Arc::clone(&self.load);
         // Files are read on a thread that serves and polls nothing.
         let loaded = tokio::task::spawn_blocking(move || load()).await;
         let applied = match loaded {
-            Ok(Ok(config)) => pollers
-                .apply(&roster::effective(&config, self.shard))
-                .map(|()| self.took_over(&config))
-                .map_err(|error| vec![crate::telemetry::chain(&error)]),
+            Ok(Ok(config)) => {
+                let lists = state.lists.clone();
+                match state.apply(&config, lists) {
+                    Ok(()) => {
+                        self.listed().clone_from(&config.shards);
+                        state.config = config;
+                        Ok(())
+                    }
+                    Err(refused) => Err(refused.problems()),
+                }
+            }
             Ok(Err(problems)) => Err(problems),
             Err(_) => Err(vec![
                 "reading the configuration failed unexpectedly; see the log".to_owned(),
@@ -92,11 +211,6 @@ impl Reloader {
         applied
     }
 
-    fn took_over(&self, config: &Config) {
-        self.notices.tell(config, self.shard);
-        self.listed().clone_from(&config.shards);
-    }
-
     /// Which of several exporters this is.
     pub(super) const fn shard(&self) -> Shard {
         self.shard
@@ -111,8 +225,8 @@ impl Reloader {
         self.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stops the pollers; a reload that comes later finds them stopped.
+    /// Stops everything that runs; a reload that comes later finds it stopped.
     pub(super) async fn stop(&self) {
-        self.pollers.lock().await.stop().await;
+        self.state.lock().await.pollers.stop().await;
     }
 }

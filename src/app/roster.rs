@@ -28,7 +28,8 @@ impl Notices {
         let owns_none = !all().any(|domain| shard.owns(&domain.name));
         let now = Told {
             over_budget: config.over_budget(shard),
-            owns_none_of: owns_none.then(|| all().count()),
+            // There may be none at all before the first discovery.
+            owns_none_of: owns_none.then(|| all().count()).filter(|count| *count > 0),
         };
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (account, numbers) in &now.over_budget {

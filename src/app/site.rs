@@ -6,13 +6,21 @@ use std::sync::{Arc, PoisonError};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
-use super::pollers::Views;
+use super::discoveries::DiscoveryViews;
+use super::pollers::PollerViews;
 use super::reload::Reloader;
 use crate::clock::Clock;
+use crate::discovery;
 use crate::exposition::{Exposition, Format, Page, PageError, WindowsPage};
 use crate::poller::Progress;
 use crate::store::Store;
-use crate::web::{EndpointStatus, Site, Status};
+use crate::web::{DiscoveryStatus, EndpointStatus, Site, Status};
+
+/// What is known of everything that runs.
+pub(super) struct Views {
+    pub(super) polled: PollerViews,
+    pub(super) discovered: DiscoveryViews,
+}
 
 pub(super) struct LiveSite {
     exposition: Exposition,
@@ -44,20 +52,33 @@ impl LiveSite {
     }
 }
 
+/// Due times are kept on the clock that cannot be set, and told on the wall's, which shows `now`.
+fn on_the_wall(due: Instant, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let wait = TimeDelta::from_std(due.saturating_duration_since(Instant::now())).ok()?;
+    now.checked_add_signed(wait)
+}
+
+/// How one discovery fares at `now`.
+fn discovery_status(progress: &discovery::Progress, now: DateTime<Utc>) -> DiscoveryStatus {
+    let view = progress.view();
+    DiscoveryStatus {
+        account: progress.account().clone(),
+        domains: view.domains,
+        last_success: view.last_success,
+        next_attempt: view.next_attempt.and_then(|due| on_the_wall(due, now)),
+        last_failure: view.last_failure,
+    }
+}
+
 /// How one poller fares at `now`.
 fn endpoint_status(progress: &Progress, now: DateTime<Utc>) -> EndpointStatus {
     let view = progress.view();
-    // Due times are kept on the clock that cannot be set, and told on the wall's.
-    let until = |due: Instant| TimeDelta::from_std(due.saturating_duration_since(Instant::now())).ok();
     EndpointStatus {
         account: progress.account().clone(),
         endpoint: progress.endpoint(),
         first_round_done: view.first_round_done,
         last_success: view.last_success,
-        next_poll: view
-            .next_due
-            .and_then(until)
-            .and_then(|wait| now.checked_add_signed(wait)),
+        next_poll: view.next_due.and_then(|due| on_the_wall(due, now)),
         failing: view.failing,
         failures: view.failures,
         last_failure: view.last_failure,
@@ -74,11 +95,28 @@ impl Site for LiveSite {
     }
 
     fn ready(&self) -> Result<(), String> {
-        let views = self.views.lock().unwrap_or_else(PoisonError::into_inner);
         // Once ready, always ready: a reload that adds an account is no reason to stop sending scrapes.
         if self.was_ready.load(Ordering::Relaxed) {
             return Ok(());
         }
+        {
+            let discoveries = self
+                .views
+                .discovered
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            // Looked at before the pollers: a first list starts some before it counts as done.
+            let first = discoveries
+                .iter()
+                .find(|progress| !progress.view().first_attempt_done);
+            if let Some(progress) = first {
+                return Err(format!(
+                    "the first discovery of account {} is under way",
+                    progress.account()
+                ));
+            }
+        }
+        let views = self.views.polled.lock().unwrap_or_else(PoisonError::into_inner);
         match views.iter().find(|progress| !progress.view().first_round_done) {
             None => {
                 self.was_ready.store(true, Ordering::Relaxed);
@@ -94,7 +132,12 @@ impl Site for LiveSite {
 
     fn status(&self) -> Status {
         let now = self.clock.now();
-        let views = self.views.lock().unwrap_or_else(PoisonError::into_inner);
+        let views = self.views.polled.lock().unwrap_or_else(PoisonError::into_inner);
+        let discoveries = self
+            .views
+            .discovered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         Status {
             now,
             uptime: self.started.elapsed(),
@@ -102,6 +145,10 @@ impl Site for LiveSite {
             endpoints: views
                 .iter()
                 .map(|progress| endpoint_status(progress, now))
+                .collect(),
+            discoveries: discoveries
+                .iter()
+                .map(|progress| discovery_status(progress, now))
                 .collect(),
             settle: Some(self.store.settle_report(now)),
             shard: self.reloader.shard(),

@@ -12,7 +12,7 @@ use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Reg
 
 use crate::exposition::Format;
 use crate::exposition::encode::{Kind, Number, header, sample};
-use crate::model::{AccountName, Endpoint, Reason, Reject, Rejects};
+use crate::model::{AccountName, DiscoveryReason, Endpoint, Reason, Reject, Rejects};
 use crate::observer::Observer;
 use crate::plan::Shard;
 
@@ -66,12 +66,18 @@ pub struct SelfMetrics {
     revision_age: HistogramVec,
     window_delay: HistogramVec,
     clock_skew: GaugeVec,
+    discovered_domains: GaugeVec,
+    discovery_last_success: GaugeVec,
+    discovery_successful: GaugeVec,
+    discovery_failures: IntCounterVec,
     reload_successful: GaugeVec,
     reload_success: GaugeVec,
     shard_ordinal: GaugeVec,
     shards: GaugeVec,
     /// The configured accounts, once known: a poll of another that ends late leaves no series.
     accounts: Mutex<Option<Vec<AccountName>>>,
+    /// Those of them that discover: an attempt of another that ends late leaves no series.
+    discovering: Mutex<Vec<AccountName>>,
 }
 
 impl SelfMetrics {
@@ -97,11 +103,16 @@ impl SelfMetrics {
             revision_age: new.histogram("window_revision_age_seconds", "How long after its end a window changed, settled or not.", &REVISION_BUCKETS)?,
             window_delay: new.histogram("window_delay_seconds", "How long after its end a window was first seen.", &DELAY_BUCKETS)?,
             clock_skew: new.gauge("provider_clock_skew_seconds", "The provider's clock minus this machine's, from the Date header of the last reply that was compared; absent before.", &[])?,
+            discovered_domains: new.gauge("discovered_domains", "Domains of the account's list at the provider that its filter selects, listed ones among them; absent before the first list.", &["account"])?,
+            discovery_last_success: new.gauge("discovery_last_success_timestamp_seconds", "Unix time at which the account's list was last read and taken over; absent before the first time.", &["account"])?,
+            discovery_successful: new.gauge("discovery_last_attempt_successful", "Whether the last attempt to read the account's list succeeded (1) or the last good list stays in use (0).", &["account"])?,
+            discovery_failures: new.counter("discovery_failures_total", "Attempts to read a list that gave none, by the closed set of reasons; absent where no account discovers.", &["reason"])?,
             reload_successful: new.gauge("config_last_reload_successful", "Whether the last attempt to load the configuration succeeded (1) or not (0).", &[])?,
             reload_success: new.gauge("config_last_reload_success_timestamp_seconds", "Unix time of the last successful load of the configuration.", &[])?,
             shard_ordinal: new.gauge("shard_ordinal", "Which of the shards this exporter is, counted from 0.", &[])?,
             shards: new.gauge("shards", "How many exporters share the domains, 1 when it is the only one.", &[])?,
             accounts: Mutex::new(None),
+            discovering: Mutex::default(),
             registry: registry.clone(),
         };
         new.gauge(
@@ -116,11 +127,15 @@ impl SelfMetrics {
         Ok(Arc::new(metrics))
     }
 
-    /// How many samples there are at most for accounts that have been polled at their endpoints.
+    /// How many samples there are at most for accounts that have been polled at their endpoints, and for
+    /// those that discover.
     ///
     /// # Errors
     /// As [`SelfMetrics::new`].
-    pub fn samples(accounts: &[(AccountName, Vec<Endpoint>)]) -> Result<usize, SelfMetricsError> {
+    pub fn samples(
+        accounts: &[(AccountName, Vec<Endpoint>)],
+        discovering: &[AccountName],
+    ) -> Result<usize, SelfMetricsError> {
         let metrics = Self::new(BuildInfo {
             version: "",
             revision: "",
@@ -133,6 +148,14 @@ impl SelfMetrics {
             for endpoint in endpoints {
                 metrics.succeeded(account, *endpoint, DateTime::UNIX_EPOCH);
             }
+        }
+        let with_list: Vec<_> = discovering
+            .iter()
+            .map(|account| (account.clone(), Some(0)))
+            .collect();
+        metrics.discovering(&with_list);
+        for account in discovering {
+            metrics.discovery_ended(account, DateTime::UNIX_EPOCH, None);
         }
         let mut page = Vec::new();
         // Writing to memory cannot fail.
@@ -195,22 +218,47 @@ impl SelfMetrics {
         self.reload_successful.with_label_values::<&str>(&[]).set(0.0);
     }
 
+    /// These accounts discover from now on, each with how many domains its filter selects of its list, if
+    /// it has one: what was told of the discovery of others is removed.
+    pub fn discovering(&self, discovering: &[(AccountName, Option<usize>)]) {
+        let known: Vec<AccountName> = discovering.iter().map(|(name, _)| name.clone()).collect();
+        let with_list: Vec<AccountName> = discovering
+            .iter()
+            .filter(|(_, domains)| domains.is_some())
+            .map(|(name, _)| name.clone())
+            .collect();
+        retain(&self.discovered_domains, &with_list);
+        for (account, domains) in discovering {
+            let Some(domains) = domains else { continue };
+            // No list is long enough to lose digits here.
+            let domains = f64::from(u32::try_from(*domains).unwrap_or(u32::MAX));
+            let gauge = self.discovered_domains.with_label_values(&[account.as_str()]);
+            gauge.set(domains);
+        }
+        let mut accounts = self.discovering.lock().unwrap_or_else(PoisonError::into_inner);
+        retain(&self.discovery_last_success, &known);
+        retain(&self.discovery_successful, &known);
+        *accounts = known;
+        drop(accounts);
+        if !discovering.is_empty() {
+            for reason in DiscoveryReason::all() {
+                self.discovery_failures.with_label_values(&[reason.name()]);
+            }
+        }
+    }
+
     /// These are the configured accounts from now on: the series of others are removed and do not
     /// come back.
     pub fn retain_accounts(&self, configured: &[AccountName]) {
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        for gauge in [&self.request_rate, &self.last_success] {
-            for metric in gauge.collect().iter().flat_map(MetricFamily::get_metric) {
-                let labels: std::collections::HashMap<_, _> =
-                    metric.get_label().iter().map(|l| (l.name(), l.value())).collect();
-                let stays = configured
-                    .iter()
-                    .any(|account| labels.get("account") == Some(&account.as_str()));
-                if !stays {
-                    // It was there a moment ago, and only this method removes.
-                    let _ = gauge.remove(&labels);
-                }
-            }
+        for gauge in [
+            &self.request_rate,
+            &self.last_success,
+            &self.discovered_domains,
+            &self.discovery_last_success,
+            &self.discovery_successful,
+        ] {
+            retain(gauge, configured);
         }
         *accounts = Some(configured.to_vec());
     }
@@ -249,6 +297,21 @@ impl SelfMetrics {
             }
         }
         Ok(())
+    }
+}
+
+/// Removes the series of other accounts.
+fn retain(gauge: &GaugeVec, stay: &[AccountName]) {
+    for metric in gauge.collect().iter().flat_map(MetricFamily::get_metric) {
+        let labels: std::collections::HashMap<_, _> =
+            metric.get_label().iter().map(|l| (l.name(), l.value())).collect();
+        let stays = stay
+            .iter()
+            .any(|account| labels.get("account") == Some(&account.as_str()));
+        if !stays {
+            // It was there a moment ago, and only this function removes.
+            let _ = gauge.remove(&labels);
+        }
     }
 }
 
@@ -380,6 +443,25 @@ impl Observer for SelfMetrics {
 
     fn request_rate(&self, account: &AccountName, per_second: f64) {
         self.set_for(account, &self.request_rate, &[account.as_str()], per_second);
+    }
+
+    fn discovery_ended(&self, account: &AccountName, at: DateTime<Utc>, failure: Option<DiscoveryReason>) {
+        let accounts = self.discovering.lock().unwrap_or_else(PoisonError::into_inner);
+        if !accounts.contains(account) {
+            return;
+        }
+        let labels = [account.as_str()];
+        let successful = if failure.is_none() { 1.0 } else { 0.0 };
+        self.discovery_successful
+            .with_label_values(&labels)
+            .set(successful);
+        match failure {
+            None => self
+                .discovery_last_success
+                .with_label_values(&labels)
+                .set(unix_seconds(at)),
+            Some(reason) => self.discovery_failures.with_label_values(&[reason.name()]).inc(),
+        }
     }
 
     fn clock_skew(&self, skew: TimeDelta) {

@@ -166,7 +166,7 @@ fn share(own: &Config, shard: Shard) -> Result<Share, SelfMetricsError> {
         domains: domains().count(),
         budgets,
         domain_series: samples_of(&domains().map(|domain| domain.endpoints.as_slice())),
-        own_series: SelfMetrics::samples(&polled(own))?,
+        own_series: SelfMetrics::samples(&polled(own), &discovering(own))?,
         window_samples: fields.saturating_mul(windows),
         memory: memory(own, domains().count(), fields),
     })
@@ -183,6 +183,14 @@ fn polled(own: &Config) -> Vec<(AccountName, Vec<Endpoint>)> {
     own.accounts
         .iter()
         .map(|account| (account.name.clone(), endpoints(account)))
+        .collect()
+}
+
+fn discovering(own: &Config) -> Vec<AccountName> {
+    own.accounts
+        .iter()
+        .filter(|account| account.discover.is_some())
+        .map(|account| account.name.clone())
         .collect()
 }
 

@@ -131,3 +131,28 @@ fn the_text_shows_calls_and_what_is_too_much() {
     );
     assert!(!shown.contains("0/2"), "{shown}");
 }
+
+/// What is discovered is not known beforehand, and that is said.
+#[test]
+fn discovery_is_told_and_not_counted() {
+    let text = "accounts: [{username: u, secret_key: made-up, domains: {discover: {}, list: [a.com]}}]\n";
+    let config = parse(text, "test", &Environment::default()).unwrap();
+    let forecast = Forecast::of_shard(&config, Shard::WHOLE).unwrap();
+    assert_eq!(forecast.shares[0].domains, 1);
+    let listed = Forecast::of_shard(&self::config("", "a.com"), Shard::WHOLE).unwrap();
+    // Three gauges of the account, and a counter for each of 11 reasons of a call and two of a list.
+    assert_eq!(
+        forecast.shares[0].own_series,
+        listed.shares[0].own_series + 3 + 13
+    );
+    let shown = Text {
+        forecast: &forecast,
+        config: &config,
+        domains: false,
+    }
+    .to_string();
+    assert!(
+        shown.contains("\n  and discovers every domain, up to 2000 in all: known only once it runs"),
+        "{shown}"
+    );
+}

@@ -108,6 +108,13 @@ impl Text<'_> {
                 .chain(rates(first, calls)),
         );
         write!(f, "\naccount {}\n{table}", account.name.as_str().escape_debug())?;
+        if let Some(discover) = &account.discover {
+            writeln!(
+                f,
+                "  and discovers {discover}, up to {} in all: known only once it runs, and not counted here",
+                account.max_domains
+            )?;
+        }
         let Some(busiest) = budgets().max_by(|a, b| a.share().total_cmp(&b.share())) else {
             return Ok(());
         };

@@ -1,6 +1,9 @@
 //! The provider's list of an account's domains: the pages that it comes in, and the whole.
 
+use std::fmt;
+
 use super::domain::Domain;
+use super::failure::Reason;
 
 /// Which page of the list is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,4 +56,42 @@ pub struct DomainList {
     pub passed_over: usize,
     /// The first few of those names.
     pub examples: Vec<String>,
+}
+
+/// The closed set of reasons for which a new list is not taken over, the only text about it that becomes
+/// a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DiscoveryReason {
+    /// A call for a page failed.
+    Call(Reason),
+    /// What came is not what the list says of itself, or is another at every look.
+    Incomplete,
+    /// More than `max_domains`.
+    TooManyDomains,
+}
+
+impl DiscoveryReason {
+    /// Every reason.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Reason::ALL
+            .into_iter()
+            .map(Self::Call)
+            .chain([Self::Incomplete, Self::TooManyDomains])
+    }
+
+    /// The value of the `reason` label.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Call(reason) => reason.name(),
+            Self::Incomplete => "incomplete",
+            Self::TooManyDomains => "too_many_domains",
+        }
+    }
+}
+
+impl fmt::Display for DiscoveryReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }

@@ -1,14 +1,15 @@
 //! The limits that all requests of one account share: how many at once, how many per second, how
 //! many again.
 
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
-use crate::model::AccountName;
+use crate::model::{AccountName, DateShift, Disposition, Failure, Reason};
 use crate::observer::Observer;
-use crate::plan::{Pacer, RetryBudget};
+use crate::plan::{Pacer, RetryBudget, RetryPolicy};
 
 /// Admits requests of one account.
 pub struct Lane {
@@ -54,8 +55,55 @@ impl Lane {
         self.concurrency
     }
 
+    /// Makes a call within the account's limits, and again while that can help and its end is not due.
+    /// `key` makes the jitter of its retries its own; `retried` hears of every one.
+    ///
+    /// # Errors
+    /// The last failure.
+    pub async fn call<T, F>(
+        &self,
+        key: impl Fn() -> String,
+        deadline: Instant,
+        call: impl Fn(DateShift) -> F,
+        retried: impl Fn(),
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let policy = RetryPolicy::default();
+        let mut shift = DateShift::Today;
+        let mut retry = 0;
+        self.limits().budget.earn();
+        loop {
+            let permit = self.admit().await;
+            let result = call(shift).await;
+            drop(permit);
+            let failure = match result {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            if failure.reason == Reason::Throttled {
+                self.throttle();
+            }
+            if let (DateShift::Today, Disposition::SignAgain(other)) = (shift, failure.disposition) {
+                shift = other;
+            } else {
+                let key = key();
+                let remaining = deadline.saturating_duration_since(Instant::now());
+                let wait = policy.wait(failure.disposition, retry, &key, remaining);
+                let Some(wait) = wait.filter(|_| self.limits().budget.spend()) else {
+                    return Err(failure);
+                };
+                tracing::debug!(account = %self.account, call = key, reason = %failure.reason, ?wait, "retrying");
+                retry += 1;
+                tokio::time::sleep(wait).await;
+            }
+            retried();
+        }
+    }
+
     /// Waits until a request may start; it may run until the permit is dropped.
-    pub(super) async fn admit(&self) -> Option<SemaphorePermit<'_>> {
+    async fn admit(&self) -> Option<SemaphorePermit<'_>> {
         // The semaphore is never closed, so there is always a permit in the end.
         let permit = self.permits.acquire().await.ok();
         let (start, rate) = {
@@ -68,18 +116,8 @@ impl Lane {
         permit
     }
 
-    /// A call was made for the first time.
-    pub(super) fn earn_retry(&self) {
-        self.limits().budget.earn();
-    }
-
-    /// Whether a call may be made again.
-    pub(super) fn spend_retry(&self) -> bool {
-        self.limits().budget.spend()
-    }
-
     /// The provider throttled.
-    pub(super) fn throttle(&self) {
+    fn throttle(&self) {
         let now = self.origin.elapsed();
         let rate = {
             let mut limits = self.limits();

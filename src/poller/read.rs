@@ -6,9 +6,8 @@ use tokio::time::Instant;
 
 use super::{Assignment, Upstream};
 use crate::clock::Clock;
-use crate::model::{Answer, DateShift, Disposition, Domain, Endpoint, Failure, Reading, Reason, WindowRange};
+use crate::model::{Answer, Disposition, Domain, Endpoint, Failure, Reading, Reason, WindowRange};
 use crate::observer::Observer;
-use crate::plan::RetryPolicy;
 
 /// How the reading of a batch ended.
 #[derive(Debug, Default)]
@@ -131,41 +130,19 @@ impl<U: Upstream> Job<U> {
             window,
             ..
         } = &*self.assignment;
-        let policy = RetryPolicy::default();
-        let mut shift = DateShift::Today;
-        let mut retry = 0;
-        lane.earn_retry();
-        loop {
-            let permit = lane.admit().await;
+        let key = || format!("{account}/{}/{}/{:?}", self.endpoint, self.round, domains.first());
+        let call = |shift| {
             let range = self
                 .range
                 .unwrap_or_else(|| WindowRange::last(*window, self.clock.now()));
-            let result = upstream.read(self.endpoint, domains, range, shift).await;
-            drop(permit);
-            let failure = match result {
-                Ok(answer) => {
-                    self.observer.succeeded(account, self.endpoint, self.clock.now());
-                    return Ok(answer);
-                }
-                Err(failure) => failure,
-            };
-            if failure.reason == Reason::Throttled {
-                lane.throttle();
-            }
-            if let (DateShift::Today, Disposition::SignAgain(other)) = (shift, failure.disposition) {
-                shift = other;
-            } else {
-                let key = format!("{account}/{}/{}/{:?}", self.endpoint, self.round, domains.first());
-                let remaining = deadline.saturating_duration_since(Instant::now());
-                let wait = policy.wait(failure.disposition, retry, &key, remaining);
-                let Some(wait) = wait.filter(|_| lane.spend_retry()) else {
-                    return Err(failure);
-                };
-                tracing::debug!(%account, endpoint = %self.endpoint, reason = %failure.reason, ?wait, "retrying");
-                retry += 1;
-                tokio::time::sleep(wait).await;
-            }
-            self.observer.request_retried(self.endpoint);
-        }
+            upstream.read(self.endpoint, domains, range, shift)
+        };
+        let answer = lane
+            .call(key, deadline, call, || {
+                self.observer.request_retried(self.endpoint);
+            })
+            .await?;
+        self.observer.succeeded(account, self.endpoint, self.clock.now());
+        Ok(answer)
     }
 }

@@ -161,10 +161,7 @@ impl Client {
             .await
         };
         self.in_time(call).await.map_err(|mut failure| {
-            if matches!(
-                failure.disposition,
-                Disposition::Isolate | Disposition::Halve
-            ) {
+            if matches!(failure.disposition, Disposition::Isolate | Disposition::Halve) {
                 failure.disposition = Disposition::Stop;
             }
             failure

@@ -112,11 +112,10 @@ impl<'de> DeserializeSeed<'de> for Part<'_> {
 
 impl Part<'_> {
     /// A row that names nothing still is one of those that the provider counts.
-    fn nothing<E>(self) -> Result<(), E> {
+    fn nothing(self) {
         if self.what == What::Row {
             self.list.push(ListRow::default());
         }
-        Ok(())
     }
 }
 
@@ -130,7 +129,8 @@ impl<'de> Visitor<'de> for Part<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         if self.what == What::Row {
             while seq.next_element::<IgnoredAny>()?.is_some() {}
-            return self.nothing();
+            self.nothing();
+            return Ok(());
         }
         // An empty `data` is what other calls have where there is nothing to say, and no list.
         self.list.listed |= self.what == What::Rows;
@@ -178,23 +178,28 @@ impl<'de> Visitor<'de> for Part<'_> {
     }
 
     fn visit_unit<E>(self) -> Result<(), E> {
-        self.nothing()
+        self.nothing();
+        Ok(())
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        self.nothing()
+        self.nothing();
+        Ok(())
     }
 
     fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        self.nothing()
+        self.nothing();
+        Ok(())
     }
 
     fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        self.nothing()
+        self.nothing();
+        Ok(())
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        self.nothing()
+        self.nothing();
+        Ok(())
     }
 }
 

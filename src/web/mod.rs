@@ -28,6 +28,6 @@ pub use guard::Guard;
 pub use limits::Limits;
 pub use routes::{Routes, Site, TelemetryPath};
 pub use server::{Handler, Server};
-pub use status::{EndpointStatus, Status};
+pub use status::{DiscoveryStatus, EndpointStatus, Status};
 pub use web_config::{WebConfig, WebConfigError};
 pub use web_file::WebFile;

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use jdcloud_cdn_exporter::model::{Domain, Endpoint, Window};
-use jdcloud_cdn_exporter::simulator::{Effect, Fault, Rule, Script, Traffic};
+use jdcloud_cdn_exporter::simulator::{Effect, Fault, Rule, Script, Target, Traffic};
 
 use crate::support::{Site, finish, read, samples, until};
 
@@ -47,6 +47,50 @@ async fn a_day_is_written_window_by_window() {
         sum.split_whitespace().collect::<Vec<_>>(),
         ["all", "1440", "1440", "0"]
     );
+}
+
+/// What the provider lists is discovered first, once; only what is listed needs no discovery.
+#[tokio::test]
+async fn discovered_domains_are_written_like_listed_ones() {
+    let site = Site::start(4, Traffic::prompt(1)).await;
+    let discovering = |lines: &str| {
+        let text = format!(
+            "api:\n  base_url: {}\n  max_requests_per_second: 1000\naccounts:\n  - username: someone\n    \
+             secret_key: a made-up key\n    domains: {{discover: {{exclude: [d2]}}, list: [d1.example.com]}}\n{lines}",
+            site.provider.base_url()
+        );
+        std::fs::write(site.path("exporter.yaml"), text).unwrap();
+    };
+    discovering("");
+    let ran = site.run(&DAY).await;
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let written = |name: &str| ran.out.contains(&format!("flow_bytes{{domain=\"{name}\"}}"));
+    // d4 is a live domain, which is not listed.
+    assert_eq!(
+        [1, 2, 3, 4].map(|i| written(&format!("d{i}.example.com"))),
+        [true, false, true, false]
+    );
+    assert_eq!(site.provider.list_requests().len(), 1);
+
+    site.provider.faults().set(Target::List, Fault::Status(20));
+    let ran = site.run(&[DAY[0], DAY[1], "--domain=d1.example.com"]).await;
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert_eq!(site.provider.list_requests().len(), 1);
+    let ran = site.run(&DAY).await;
+    assert_eq!(ran.code, Some(1), "{}", ran.err);
+    assert!(
+        ran.err
+            .contains("the domains of account someone cannot be discovered: status 20"),
+        "{}",
+        ran.err
+    );
+    assert!(ran.out.is_empty());
+
+    site.provider.faults().clear(Target::List);
+    discovering("    max_domains: 1\n");
+    let ran = site.run(&DAY).await;
+    assert_eq!(ran.code, Some(1), "{}", ran.err);
+    assert!(ran.err.contains("write max_domains: 2"), "{}", ran.err);
 }
 
 #[tokio::test]

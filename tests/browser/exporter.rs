@@ -8,6 +8,7 @@ use std::time::Duration;
 use jdcloud_cdn_exporter::app::{self, AppError, Parts};
 use jdcloud_cdn_exporter::clock::{Clock, ManualClock};
 use jdcloud_cdn_exporter::config::{self, Environment};
+use jdcloud_cdn_exporter::discovery::Pace;
 use jdcloud_cdn_exporter::model::{Domain, Endpoint, Window};
 use jdcloud_cdn_exporter::plan::Shard;
 use jdcloud_cdn_exporter::simulator::{Effect, Fault, Rule, Script, Simulator, SimulatorOptions, Traffic};
@@ -66,6 +67,7 @@ impl Running {
             limits: Limits::default(),
             clock,
             shard: Shard::WHOLE,
+            discovery: Pace::default(),
             load_config: Arc::new(|| Err(Vec::new())),
         };
         let stop = CancellationToken::new();

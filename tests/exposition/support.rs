@@ -5,8 +5,8 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use jdcloud_cdn_exporter::exposition::{BuildInfo, Format, SelfMetrics, WindowsText, render_domains};
 use jdcloud_cdn_exporter::model::{
-    AccountName, Domain, Endpoint, Entry, Field, LastPoll, Reading, Reason, Reject, Rejects, Snapshot, Track,
-    Values, VisibilityRule, Window, WindowRange,
+    AccountName, DiscoveryReason, Domain, Endpoint, Entry, Field, LastPoll, Reading, Reason, Reject, Rejects,
+    Snapshot, Track, Values, VisibilityRule, Window, WindowRange,
 };
 use jdcloud_cdn_exporter::observer::Observer;
 
@@ -104,6 +104,9 @@ pub(super) fn busy_self_metrics() -> Arc<SelfMetrics> {
     metrics.window_revised(endpoint, Some(TimeDelta::seconds(-5)), false);
     metrics.request_rate(&account, 7.5);
     metrics.clock_skew(TimeDelta::milliseconds(-1_500));
+    metrics.discovering(&[(account.clone(), Some(1_234))]);
+    metrics.discovery_ended(&account, at("09:41:00"), None);
+    metrics.discovery_ended(&account, at("09:51:00"), Some(DiscoveryReason::TooManyDomains));
     metrics.reload_succeeded(at("09:00:00"));
     metrics
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use jdcloud_cdn_exporter::app::{self, AppError, Parts};
 use jdcloud_cdn_exporter::clock::Clock;
 use jdcloud_cdn_exporter::config::{self, Config, Environment};
+use jdcloud_cdn_exporter::discovery::Pace;
 use jdcloud_cdn_exporter::model::{Domain, Endpoint, Window};
 use jdcloud_cdn_exporter::plan::Shard;
 use jdcloud_cdn_exporter::simulator::{OwnedDomain, SimulatedAccount, Truth};
@@ -65,6 +66,7 @@ impl Exporter {
             limits,
             clock,
             shard: Shard::WHOLE,
+            discovery: Pace::default(),
             load_config: Arc::new(move || read(&load.lock().unwrap())),
         };
         let stop = CancellationToken::new();

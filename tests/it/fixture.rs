@@ -9,6 +9,7 @@ use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
 use jdcloud_cdn_exporter::app::{self, AppError, Parts};
 use jdcloud_cdn_exporter::clock::{Clock, ManualClock};
 use jdcloud_cdn_exporter::config::{self, Config, Environment, Problems};
+use jdcloud_cdn_exporter::discovery::Pace;
 use jdcloud_cdn_exporter::model::{Domain, Endpoint};
 use jdcloud_cdn_exporter::plan::Shard;
 use jdcloud_cdn_exporter::simulator::{
@@ -67,6 +68,12 @@ pub(crate) struct Setup {
     pub(crate) shard: Shard,
     /// What goes wrong from the start.
     pub(crate) faults: Vec<(Endpoint, Fault)>,
+    /// How often lists of domains are read; tests read them far more often than an exporter does.
+    pub(crate) discovery: Pace,
+    /// Further accounts at the provider.
+    pub(crate) others: Vec<SimulatedAccount>,
+    /// Another configuration than one account with the domains, for the provider's address.
+    pub(crate) text: Option<fn(&str) -> String>,
 }
 
 impl Setup {
@@ -87,6 +94,12 @@ impl Setup {
             down: false,
             shard: Shard::WHOLE,
             faults: Vec::new(),
+            discovery: Pace {
+                every: millis(100),
+                after_failure: millis(50),
+            },
+            others: Vec::new(),
+            text: None,
         }
     }
 
@@ -109,12 +122,14 @@ impl Setup {
 
     pub(crate) async fn start(self) -> Running {
         let clock = ManualClock::new(self.now);
+        let mut accounts = vec![SimulatedAccount {
+            username: USERNAME.to_owned(),
+            secret_key: SECRET_KEY.into(),
+            domains: self.domains.clone(),
+        }];
+        accounts.extend(self.others);
         let simulator = Simulator::start(SimulatorOptions {
-            accounts: vec![SimulatedAccount {
-                username: USERNAME.to_owned(),
-                secret_key: SECRET_KEY.into(),
-                domains: self.domains.clone(),
-            }],
+            accounts,
             traffic: self.traffic.clone(),
             time_zone: self.time_zone,
             ..SimulatorOptions::new(Clock::Manual(clock.clone()))
@@ -128,7 +143,10 @@ impl Setup {
             simulator.go_down().await;
         }
         let base_url = self.base_url.clone().unwrap_or_else(|| simulator.base_url());
-        let text = configuration(&base_url, &self.domains, self.api, self.account);
+        let text = match self.text {
+            Some(text) => text(&base_url),
+            None => configuration(&base_url, &self.domains, self.api, self.account),
+        };
         let text = Arc::new(Mutex::new(text));
         let (interval, shard) = (self.interval, self.shard);
         let load = {
@@ -145,6 +163,7 @@ impl Setup {
             limits: Limits::default(),
             clock: Clock::Manual(clock.clone()),
             shard,
+            discovery: self.discovery,
             load_config: Arc::new(load),
         };
         let stop = CancellationToken::new();
@@ -264,6 +283,22 @@ impl Running {
             assert!(
                 began.elapsed() < PATIENCE,
                 "waited for {what}; at the end:\n{records:#?}"
+            );
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Waits until the provider was asked for so many pages of lists.
+    pub(crate) async fn until_lists(&self, count: usize) {
+        let began = Instant::now();
+        loop {
+            let found = self.simulator.list_requests().len();
+            if found >= count {
+                return;
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{found} of {count} pages were asked for"
             );
             tokio::time::sleep(LOOK).await;
         }

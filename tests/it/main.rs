@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod binary;
+mod discovery;
 mod fixture;
 mod gauges;
 mod outage;

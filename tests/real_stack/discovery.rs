@@ -7,6 +7,7 @@ use std::time::Duration;
 use jdcloud_cdn_exporter::app::{self, AppError, Parts};
 use jdcloud_cdn_exporter::clock::Clock;
 use jdcloud_cdn_exporter::config::{self, Environment};
+use jdcloud_cdn_exporter::discovery::Pace;
 use jdcloud_cdn_exporter::plan::Shard;
 use jdcloud_cdn_exporter::web::{Limits, TelemetryPath, listener};
 use tokio::task::JoinHandle;
@@ -51,6 +52,7 @@ fn start(stop: &CancellationToken) -> (Vec<SocketAddr>, Vec<JoinHandle<Result<()
                 limits: Limits::default(),
                 clock: Clock::System,
                 shard,
+                discovery: Pace::default(),
                 load_config: Arc::new(|| Err(Vec::new())),
             };
             tokio::runtime::Handle::current().spawn(app::run(config.clone(), parts, stop.child_token()))

@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta};
 use jdcloud_cdn_exporter::app::{self, AppError, Parts};
 use jdcloud_cdn_exporter::clock::{Clock, ManualClock};
 use jdcloud_cdn_exporter::config::{self, Environment};
+use jdcloud_cdn_exporter::discovery::Pace;
 use jdcloud_cdn_exporter::model::{Domain, Endpoint, Window};
 use jdcloud_cdn_exporter::plan::Shard;
 use jdcloud_cdn_exporter::simulator::{
@@ -130,6 +131,7 @@ impl Site {
             limits: Limits::default(),
             clock: Clock::Manual(self.clock.clone()),
             shard: Shard::WHOLE,
+            discovery: Pace::default(),
             load_config: Arc::new(load.clone()),
         };
         let stop = CancellationToken::new();

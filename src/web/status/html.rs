@@ -8,7 +8,7 @@ use super::phrases::{Phrase, of_reason};
 use super::query::{Query, Sort, StateKind};
 use super::text::{self, Escaped};
 use super::view::{Row, View};
-use super::{EndpointStatus, Language, sparkline, style};
+use super::{DiscoveryStatus, EndpointStatus, Language, sparkline, style};
 use crate::build_info;
 use crate::model::{AccountName, Field, Settling};
 
@@ -71,6 +71,7 @@ impl Page<'_> {
         out.write_str("<main>\n")?;
         self.tiles(out)?;
         self.endpoints(out)?;
+        self.discoveries(out)?;
         self.domains(out)?;
         out.write_str("</main>\n")?;
         self.settle(out)?;
@@ -88,7 +89,11 @@ impl Page<'_> {
     /// On a phone each cell says what it is; once here rather than in every cell.
     fn card_labels(&self, out: &mut String) -> fmt::Result {
         out.write_str("@media (max-width:44rem){\n")?;
-        for (table, columns) in [("domains", &DOMAIN_COLUMNS[..]), ("plain", &ENDPOINT_COLUMNS[..])] {
+        for (table, columns) in [
+            ("domains", &DOMAIN_COLUMNS[..]),
+            ("plain", &ENDPOINT_COLUMNS[..]),
+            ("lists", &DISCOVERY_COLUMNS[..]),
+        ] {
             for (place, column) in (1..).zip(columns) {
                 let label = self.text(*column);
                 writeln!(
@@ -280,6 +285,51 @@ impl Page<'_> {
         out.write_str("</td></tr>\n")
     }
 
+    /// How the lists of domains fare, where any are read.
+    fn discoveries(&self, out: &mut String) -> fmt::Result {
+        if self.view.status.discoveries.is_empty() {
+            return Ok(());
+        }
+        write!(
+            out,
+            "<section>\n<div class=\"head\"><h2>{}</h2></div>\n<div class=\"scroll\"><table class=\"plain lists\">\n<thead><tr>",
+            self.text(Phrase::Discovery)
+        )?;
+        for column in DISCOVERY_COLUMNS {
+            write!(out, "<th scope=\"col\">{}</th>", self.text(column))?;
+        }
+        out.write_str("</tr></thead>\n<tbody>\n")?;
+        for discovery in &self.view.status.discoveries {
+            self.discovery(out, discovery)?;
+        }
+        out.write_str("</tbody>\n</table></div>\n</section>\n")
+    }
+
+    fn discovery(&self, out: &mut String, status: &DiscoveryStatus) -> fmt::Result {
+        let domains = status.domains.map_or(ABSENT.to_owned(), text::count);
+        write!(
+            out,
+            "<tr><td class=\"name\">{}</td><td>{domains}</td><td>",
+            Escaped(status.account.as_str()),
+        )?;
+        match status.last_success {
+            Some(at) => self.time(out, at)?,
+            None => out.write_str(self.text(Phrase::Never))?,
+        }
+        out.write_str("</td><td>")?;
+        match status.next_attempt {
+            Some(at) => self.time(out, at)?,
+            None => out.write_str(self.text(Phrase::UnderWay))?,
+        }
+        out.write_str("</td><td class=\"message\">")?;
+        if let Some((at, message)) = &status.last_failure {
+            out.write_str("<span class=\"quiet\">")?;
+            self.time(out, *at)?;
+            write!(out, " ·</span> {}", Escaped(message))?;
+        }
+        out.write_str("</td></tr>\n")
+    }
+
     fn domains(&self, out: &mut String) -> fmt::Result {
         write!(
             out,
@@ -457,6 +507,14 @@ const DOMAIN_COLUMNS: [Phrase; 7] = [
     Phrase::OriginRatio,
     Phrase::Age,
     Phrase::LastError,
+];
+
+const DISCOVERY_COLUMNS: [Phrase; 5] = [
+    Phrase::Account,
+    Phrase::Discovered,
+    Phrase::LastSuccess,
+    Phrase::NextAttempt,
+    Phrase::LastFailure,
 ];
 
 const ENDPOINT_COLUMNS: [Phrase; 6] = [

@@ -5,11 +5,11 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use super::EndpointStatus;
 use super::html::JSON_PATH;
 use super::query::{Query, StateKind};
 use super::text::rfc3339;
 use super::view::{Row, State, TrackRow, View};
+use super::{DiscoveryStatus, EndpointStatus};
 use crate::build_info;
 use crate::model::{Field, Reason};
 
@@ -27,6 +27,7 @@ pub(super) fn document(view: &View<'_>, query: &Query) -> Result<Vec<u8>, serde_
             count: status.shard.count(),
         },
         pollers: status.endpoints.iter().map(Poller::new).collect(),
+        discoveries: status.discoveries.iter().map(Discovery::new).collect(),
         summary: Summary {
             domains: status.snapshot.entries.len(),
             up,
@@ -60,6 +61,7 @@ struct Document<'a> {
     uptime_seconds: u64,
     shard: ShardOf,
     pollers: Vec<Poller<'a>>,
+    discoveries: Vec<Discovery<'a>>,
     summary: Summary,
     query: Asked<'a>,
     matched: usize,
@@ -100,6 +102,39 @@ impl<'a> Poller<'a> {
                 reason: failure.reason.name(),
                 message: &failure.message,
             }),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Discovery<'a> {
+    account: &'a str,
+    domains: Option<usize>,
+    last_success: Option<String>,
+    next_attempt: Option<String>,
+    last_failure: Option<DiscoveryFailure<'a>>,
+}
+
+#[derive(Serialize)]
+struct DiscoveryFailure<'a> {
+    time: String,
+    message: &'a str,
+}
+
+impl<'a> Discovery<'a> {
+    fn new(status: &'a DiscoveryStatus) -> Self {
+        Self {
+            account: status.account.as_str(),
+            domains: status.domains,
+            last_success: status.last_success.map(rfc3339),
+            next_attempt: status.next_attempt.map(rfc3339),
+            last_failure: status
+                .last_failure
+                .as_ref()
+                .map(|(at, message)| DiscoveryFailure {
+                    time: rfc3339(*at),
+                    message,
+                }),
         }
     }
 }

@@ -35,6 +35,8 @@ pub struct Status {
     pub snapshot: Arc<Snapshot>,
     /// Every poller, in the order of the configuration.
     pub endpoints: Vec<EndpointStatus>,
+    /// Every account that discovers, in the order of the configuration.
+    pub discoveries: Vec<DiscoveryStatus>,
     /// What the last day taught of how long windows change; `None` while nothing is known.
     pub settle: Option<SettleReport>,
     /// Which of several exporters this is.
@@ -60,6 +62,21 @@ pub struct EndpointStatus {
     pub failures: [u64; Reason::ALL.len()],
     /// The last failure, and when it was, whether or not polls have succeeded since.
     pub last_failure: Option<(DateTime<Utc>, Failure)>,
+}
+
+/// How the reading of one account's list of domains fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiscoveryStatus {
+    /// The `account` label.
+    pub account: AccountName,
+    /// How many domains of the last good list the account's filter selects; `None` before the first.
+    pub domains: Option<usize>,
+    /// When a list was last taken over.
+    pub last_success: Option<DateTime<Utc>>,
+    /// When the next attempt is due; `None` while one is under way.
+    pub next_attempt: Option<DateTime<Utc>>,
+    /// What was last wrong, and when it was, whether or not attempts have succeeded since.
+    pub last_failure: Option<(DateTime<Utc>, String)>,
 }
 
 impl EndpointStatus {
@@ -88,6 +105,7 @@ impl Default for Status {
                 Vec::new(),
             )),
             endpoints: Vec::new(),
+            discoveries: Vec::new(),
             settle: None,
             shard: Shard::WHOLE,
         }

@@ -141,6 +141,9 @@ phrases! {
     LastFailure: "Last failure", "上次失败";
     FirstRound: "first round under way", "首轮轮询进行中";
     FailingBatches: "failing batches: {}", "失败批次：{}";
+    Discovery: "Discovery", "域名发现";
+    Discovered: "Discovered domains", "发现的域名";
+    NextAttempt: "Next attempt", "下次尝试";
     Bandwidth: "Bandwidth", "带宽";
     BandwidthColumn: "Bandwidth, Mbit/s", "带宽 (Mbit/s)";
     Flow: "Flow in 5 min", "5 分钟流量";

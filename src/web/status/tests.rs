@@ -153,6 +153,7 @@ fn status() -> Status {
             windows: 4_000,
         }),
         shard: Shard::WHOLE,
+        discoveries: discoveries(),
         endpoints: vec![
             poller("first", live),
             poller("first", ratio),
@@ -170,6 +171,29 @@ fn status() -> Status {
             },
         ],
     }
+}
+
+/// One that goes well, and one that never has.
+fn discoveries() -> Vec<DiscoveryStatus> {
+    vec![
+        DiscoveryStatus {
+            account: AccountName::new("first"),
+            domains: Some(1_234),
+            last_success: Some(at("2026-11-22T12:00:00Z")),
+            next_attempt: Some(at("2026-11-22T12:10:00Z")),
+            last_failure: None,
+        },
+        DiscoveryStatus {
+            account: AccountName::new("second"),
+            domains: None,
+            last_success: None,
+            next_attempt: None,
+            last_failure: Some((
+                at("2026-11-22T12:01:00Z"),
+                "the list of domains has <1000000000> rows".to_owned(),
+            )),
+        },
+    ]
 }
 
 fn query(text: &str) -> Query {
@@ -518,4 +542,47 @@ fn assert_well_formed(page: &str) {
         }
     }
     assert!(open.is_empty(), "{open:?} are not closed");
+}
+
+#[test]
+fn discoveries_are_told_where_there_are_any() {
+    let status = status();
+    let english = html(&status, &query(""), Language::English, &[]);
+    for expected in [
+        "<h2>Discovery</h2>",
+        "<td class=\"name\">first</td><td>1,234</td><td><time",
+        "<td class=\"name\">second</td><td>–</td><td>never</td><td>under way</td>",
+        "the list of domains has &lt;1000000000&gt; rows",
+    ] {
+        assert!(english.contains(expected), "{expected}: {english}");
+    }
+    assert!(html(&status, &query(""), Language::Chinese, &[]).contains("<h2>域名发现</h2>"));
+    let document: Value = serde_json::from_slice(&json(&status, &query("")).unwrap()).unwrap();
+    assert_eq!(
+        document["discoveries"],
+        serde_json::json!([
+            {
+                "account": "first",
+                "domains": 1234,
+                "last_success": "2026-11-22T12:00:00Z",
+                "next_attempt": "2026-11-22T12:10:00Z",
+                "last_failure": null,
+            },
+            {
+                "account": "second",
+                "domains": null,
+                "last_success": null,
+                "next_attempt": null,
+                "last_failure": {
+                    "time": "2026-11-22T12:01:00Z",
+                    "message": "the list of domains has <1000000000> rows",
+                },
+            },
+        ])
+    );
+    let without = Status {
+        discoveries: Vec::new(),
+        ..status
+    };
+    assert!(!html(&without, &query(""), Language::English, &[]).contains("Discovery"));
 }

@@ -1,0 +1,75 @@
+//! One attempt to read the whole list: page by page within the account's limits, and once more if it does
+//! not add up.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::paging::{PAGE_SIZE, Paging, Step, Unfit, Whole};
+use super::{Assignment, Catalogue, Unlisted};
+use crate::model::DomainList;
+
+/// One page with its retries is given up after this.
+const PAGE: Duration = Duration::from_secs(60);
+
+/// The whole list, or why there is none.
+pub(super) async fn attempt<C: Catalogue>(assignment: &Assignment<C>) -> Result<DomainList, Unlisted> {
+    let mut paging = Paging::new(PAGE_SIZE, assignment.max_domains);
+    let first = match read(assignment, &mut paging).await {
+        Ok(Whole {
+            list,
+            doubtful: false,
+        }) => return Ok(list),
+        Ok(Whole { list, .. }) => Some(list),
+        Err(Ended::Unfit(Unfit::Incomplete(what))) => {
+            tracing::debug!(account = %assignment.account, "the list of domains {what}; it is read once more");
+            None
+        }
+        Err(other) => return Err(other.into()),
+    };
+    let mut paging = Paging::new(paging.size_given(), assignment.max_domains);
+    match read(assignment, &mut paging).await? {
+        Whole { list, doubtful } if !doubtful || first.as_ref() == Some(&list) => Ok(list),
+        Whole { .. } => Err(Unlisted::Incomplete(
+            "the list of domains repeats names, and is another one at every look".to_owned(),
+        )),
+    }
+}
+
+enum Ended {
+    Call(crate::model::Failure),
+    Unfit(Unfit),
+}
+
+impl From<Ended> for Unlisted {
+    fn from(ended: Ended) -> Self {
+        let sentence = |what| format!("the list of domains {what}");
+        match ended {
+            Ended::Call(failure) => Self::Call(failure),
+            Ended::Unfit(Unfit::Incomplete(what)) => Self::Incomplete(sentence(what)),
+            Ended::Unfit(Unfit::TooMany(what)) => Self::TooMany(sentence(what)),
+        }
+    }
+}
+
+async fn read<C: Catalogue>(assignment: &Assignment<C>, paging: &mut Paging) -> Result<Whole, Ended> {
+    let Assignment {
+        account,
+        catalogue,
+        lane,
+        ..
+    } = assignment;
+    let mut wanted = paging.wanted();
+    loop {
+        let key = || format!("{account}/query_domains/{}", wanted.number);
+        let call = |shift| catalogue.page(wanted, shift);
+        let page = lane
+            .call(key, Instant::now() + PAGE, call, || {})
+            .await
+            .map_err(Ended::Call)?;
+        match paging.take(page).map_err(Ended::Unfit)? {
+            Step::Ask(next) => wanted = next,
+            Step::Done(whole) => return Ok(whole),
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! Hours of discovery in milliseconds: a paused clock, lists from memory.
+
+use std::sync::Mutex;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::model::{ListRow, Reason};
+
+/// A provider whose list is a script: for every page asked for, what comes.
+#[derive(Clone)]
+struct Script(
+    Arc<dyn Fn(usize, ListPageWanted) -> Reply + Send + Sync>,
+    Arc<Mutex<Log>>,
+);
+
+#[derive(Default)]
+struct Log {
+    asked: Vec<(Instant, usize, usize)>,
+}
+
+enum Reply {
+    Page(Option<u64>, Vec<String>),
+    Fails(Failure),
+    Hangs,
+}
+
+impl Script {
+    /// `reply` is asked with how many calls there were before.
+    fn new(reply: impl Fn(usize, ListPageWanted) -> Reply + Send + Sync + 'static) -> Self {
+        Self(Arc::new(reply), Arc::default())
+    }
+
+    fn asked(&self) -> Vec<(Instant, usize, usize)> {
+        self.1.lock().unwrap().asked.clone()
+    }
+}
+
+impl Catalogue for Script {
+    async fn page(&self, wanted: ListPageWanted, _: DateShift) -> Result<ListPage, Failure> {
+        let call = {
+            let mut log = self.1.lock().unwrap();
+            log.asked.push((Instant::now(), wanted.number, wanted.size));
+            log.asked.len() - 1
+        };
+        match (self.0)(call, wanted) {
+            Reply::Page(total, names) => Ok(ListPage {
+                total,
+                rows: names
+                    .into_iter()
+                    .map(|name| ListRow {
+                        name,
+                        kind: String::new(),
+                    })
+                    .collect(),
+                left_out: 0,
+            }),
+            Reply::Fails(failure) => Err(failure),
+            Reply::Hangs => std::future::pending().await,
+        }
+    }
+}
+
+fn names(range: std::ops::Range<usize>) -> Vec<String> {
+    range.map(|i| format!("d{i:04}.example.com")).collect()
+}
+
+/// A page of so many domains as a faithful provider gives it.
+fn faithful(count: usize, wanted: ListPageWanted) -> Reply {
+    let start = ((wanted.number - 1) * wanted.size).min(count);
+    let end = (start + wanted.size).min(count);
+    Reply::Page(u64::try_from(count).ok(), names(start..end))
+}
+
+fn failure(reason: Reason, disposition: Disposition) -> Reply {
+    Reply::Fails(Failure {
+        reason,
+        disposition,
+        message: "made up".to_owned(),
+    })
+}
+
+/// Takes every list, unless told otherwise.
+#[derive(Default)]
+struct Shelf {
+    taken: Mutex<Vec<(Instant, u64, usize)>>,
+    stale: bool,
+}
+
+impl Taker for Arc<Shelf> {
+    async fn take(&self, _: &AccountName, source: u64, list: Arc<DomainList>) -> Result<Taken, Unlisted> {
+        if self.stale {
+            return Ok(Taken::Stale);
+        }
+        let mut taken = self.taken.lock().unwrap();
+        taken.push((Instant::now(), source, list.domains.len()));
+        Ok(Taken::Over)
+    }
+}
+
+#[derive(Default)]
+struct Ends(Mutex<Vec<Option<DiscoveryReason>>>);
+
+impl Observer for Ends {
+    fn discovery_ended(
+        &self,
+        _: &AccountName,
+        _: chrono::DateTime<chrono::Utc>,
+        failure: Option<DiscoveryReason>,
+    ) {
+        self.0.lock().unwrap().push(failure);
+    }
+}
+
+fn assignment(script: &Script, source: u64, max_domains: usize) -> Arc<Assignment<Script>> {
+    let account = AccountName::new("a");
+    Arc::new(Assignment {
+        lane: Arc::new(Lane::new(account.clone(), 8, 1_000.0, Arc::new(Ends::default()))),
+        account,
+        source,
+        max_domains,
+        catalogue: script.clone(),
+    })
+}
+
+/// A running discovery.
+struct Running {
+    assignments: watch::Sender<Arc<Assignment<Script>>>,
+    shelf: Arc<Shelf>,
+    ends: Arc<Ends>,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+    began: Instant,
+}
+
+impl Running {
+    fn start(script: &Script, max_domains: usize) -> Self {
+        Self::start_with(script, max_domains, Shelf::default())
+    }
+
+    fn start_with(script: &Script, max_domains: usize, shelf: Shelf) -> Self {
+        let (assignments, receiver) = watch::channel(assignment(script, 1, max_domains));
+        let (shelf, ends) = (Arc::new(shelf), Arc::new(Ends::default()));
+        let progress = Arc::new(Progress::new(AccountName::new("a")));
+        let stop = CancellationToken::new();
+        let surroundings = Surroundings {
+            taker: Arc::clone(&shelf),
+            observer: Arc::<Ends>::clone(&ends),
+            clock: Clock::Manual(ManualClock::new("2026-11-22T12:00:00Z".parse().unwrap())),
+            pace: Pace::default(),
+        };
+        let task = tokio::runtime::Handle::current().spawn(run(
+            receiver,
+            surroundings,
+            Arc::clone(&progress),
+            stop.clone(),
+        ));
+        Self {
+            assignments,
+            shelf,
+            ends,
+            progress,
+            stop,
+            task,
+            began: Instant::now(),
+        }
+    }
+
+    /// Lets so many seconds pass since the start.
+    async fn until(&self, seconds: u64) {
+        tokio::time::sleep_until(self.began + Duration::from_secs(seconds)).await;
+    }
+
+    fn taken(&self) -> Vec<usize> {
+        let taken = self.shelf.taken.lock().unwrap();
+        taken.iter().map(|(_, _, domains)| *domains).collect()
+    }
+
+    fn ends(&self) -> Vec<Option<DiscoveryReason>> {
+        self.ends.0.lock().unwrap().clone()
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.task.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_list_is_read_in_pages_every_ten_minutes() {
+    let script = Script::new(|_, wanted| faithful(250, wanted));
+    let running = Running::start(&script, 2_000);
+    running.until(1_801).await;
+    assert_eq!(running.taken(), [250; 4]);
+    let asked: Vec<(u64, usize, usize)> = script
+        .asked()
+        .into_iter()
+        .map(|(at, number, size)| ((at - running.began).as_secs(), number, size))
+        .collect();
+    let round = |at| [(at, 1, 100), (at, 2, 100), (at, 3, 100)];
+    assert_eq!(asked, [0, 600, 1_200, 1_800].map(round).concat());
+    assert!(running.progress.view().first_attempt_done);
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_failure_it_is_tried_again_soon_and_then_ever_more_seldom() {
+    let script = Script::new(|_, _| failure(Reason::UnknownUser, Disposition::Stop));
+    let running = Running::start(&script, 2_000);
+    running.until(5).await;
+    assert!(running.progress.view().first_attempt_done);
+    running.until(7_200).await;
+    let asked = script.asked();
+    let pauses: Vec<f64> = asked
+        .windows(2)
+        .map(|pair| (pair[1].0 - pair[0].0).as_secs_f64())
+        .collect();
+    for (pause, most) in pauses
+        .iter()
+        .zip([10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 600.0, 600.0, 600.0])
+    {
+        // The timer counts in milliseconds.
+        assert!((most * 0.75..=most + 0.01).contains(pause), "{pauses:?}");
+    }
+    assert!(running.taken().is_empty());
+    let reason = Some(DiscoveryReason::Call(Reason::UnknownUser));
+    assert!(running.ends().iter().all(|end| *end == reason));
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_page_gives_nothing_and_the_next_attempt_begins_anew() {
+    // The third page fails for good, once.
+    let script = Script::new(|call, wanted| match call {
+        2 => failure(Reason::Decode, Disposition::Stop),
+        _ => faithful(250, wanted),
+    });
+    let running = Running::start(&script, 2_000);
+    running.until(1).await;
+    assert!(running.taken().is_empty());
+    running.until(11).await;
+    assert_eq!(running.taken(), [250]);
+    assert_eq!(
+        running.ends(),
+        [Some(DiscoveryReason::Call(Reason::Decode)), None]
+    );
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_is_asked_for_again_within_the_attempt_as_every_call_is() {
+    let script = Script::new(|call, wanted| match call {
+        1 | 2 => failure(Reason::Connect, Disposition::Retry { after: None }),
+        _ => faithful(150, wanted),
+    });
+    let running = Running::start(&script, 2_000);
+    running.until(9).await;
+    assert_eq!(running.taken(), [150]);
+    assert_eq!(script.asked().len(), 4);
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_changes_while_it_is_read_is_read_once_more() {
+    // A domain appears between the first two pages, and then the list stays.
+    let script = Script::new(|call, wanted| faithful(if call == 0 { 150 } else { 151 }, wanted));
+    let running = Running::start(&script, 2_000);
+    running.until(1).await;
+    assert_eq!(running.taken(), [151]);
+    assert_eq!(script.asked().len(), 4);
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn totals_that_never_add_up_keep_the_last_list() {
+    let script = Script::new(|_, wanted| match faithful(150, wanted) {
+        Reply::Page(_, names) => Reply::Page(Some(160), names),
+        other => other,
+    });
+    let running = Running::start(&script, 2_000);
+    running.until(1).await;
+    assert!(running.taken().is_empty());
+    assert_eq!(running.ends(), [Some(DiscoveryReason::Incomplete)]);
+    // Two readings of two pages and the one that brings nothing.
+    assert_eq!(script.asked().len(), 6);
+    let (_, told) = running.progress.view().last_failure.unwrap();
+    assert!(told.contains("its total is 160, and 150 domains came"), "{told}");
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn repeated_names_are_taken_if_two_readings_agree() {
+    let repeating = |names: &[&str]| {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        Reply::Page(Some(3), names)
+    };
+    let script = Script::new(move |_, _| repeating(&["a.com", "b.com", "a.com"]));
+    let running = Running::start(&script, 2_000);
+    running.until(1).await;
+    assert_eq!((running.taken(), script.asked().len()), (vec![2], 2));
+    running.end().await;
+
+    let script = Script::new(move |call, _| match call {
+        0 => repeating(&["a.com", "b.com", "a.com"]),
+        _ => repeating(&["a.com", "c.com", "c.com"]),
+    });
+    let running = Running::start(&script, 2_000);
+    running.until(1).await;
+    assert!(running.taken().is_empty());
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_list_needs_its_total_or_a_second_look() {
+    for (total, calls) in [(Some(0), 1), (None, 2)] {
+        let script = Script::new(move |_, _| Reply::Page(total, Vec::new()));
+        let running = Running::start(&script, 2_000);
+        running.until(1).await;
+        assert_eq!(
+            (running.taken(), script.asked().len()),
+            (vec![0], calls),
+            "{total:?}"
+        );
+        running.end().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runaway_list_ends_the_attempt_at_once() {
+    let billion = Script::new(|_, wanted| match faithful(100, wanted) {
+        Reply::Page(_, names) => Reply::Page(Some(1_000_000_000), names),
+        other => other,
+    });
+    let endless = Script::new(|_, wanted| {
+        let start = (wanted.number - 1) * wanted.size;
+        Reply::Page(None, names(start..start + wanted.size))
+    });
+    // 250 domains are three pages, and one more is read.
+    for (script, calls) in [(billion, 1), (endless, 5)] {
+        let running = Running::start(&script, 250);
+        running.until(1).await;
+        assert!(running.taken().is_empty());
+        assert_eq!(running.ends(), [Some(DiscoveryReason::TooManyDomains)]);
+        assert_eq!(script.asked().len(), calls);
+        running.end().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_with_shorter_pages_is_read_in_those() {
+    // It gives ten rows at most, and counts pages by what is asked for.
+    let script = Script::new(|_, wanted| match faithful(35, wanted) {
+        Reply::Page(total, mut names) => {
+            names.truncate(10);
+            Reply::Page(total, names)
+        }
+        other => other,
+    });
+    let running = Running::start(&script, 2_000);
+    running.until(1).await;
+    assert_eq!(running.taken(), [35]);
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_provider_asks_to_wait_is_waited() {
+    let after = Some(Duration::from_secs(300));
+    let script = Script::new(move |call, wanted| match call {
+        0 => failure(Reason::Throttled, Disposition::Retry { after }),
+        _ => faithful(1, wanted),
+    });
+    let running = Running::start(&script, 2_000);
+    running.until(299).await;
+    assert_eq!(script.asked().len(), 1);
+    running.until(301).await;
+    assert_eq!(running.taken(), [1]);
+    running.end().await;
+}
+
+/// Also while an attempt hangs.
+#[tokio::test(start_paused = true)]
+async fn another_source_is_asked_at_once_and_the_same_one_in_its_time() {
+    let script = Script::new(|call, wanted| match call {
+        1 => Reply::Hangs,
+        _ => faithful(5, wanted),
+    });
+    let running = Running::start(&script, 2_000);
+    running.until(100).await;
+    running.assignments.send_replace(assignment(&script, 1, 3_000));
+    running.until(101).await;
+    assert_eq!(script.asked().len(), 1, "nothing has changed that matters");
+    running.assignments.send_replace(assignment(&script, 2, 3_000));
+    running.until(102).await;
+    assert_eq!(script.asked().len(), 2, "and it hangs");
+    running.assignments.send_replace(assignment(&script, 3, 3_000));
+    running.until(103).await;
+    assert_eq!(script.asked().len(), 3);
+    let sources: Vec<u64> = running
+        .shelf
+        .taken
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|taken| taken.1)
+        .collect();
+    assert_eq!(sources, [1, 3]);
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_failure_a_reload_is_reason_enough_to_try_again() {
+    let script = Script::new(|call, wanted| match call {
+        0 => failure(Reason::Signature, Disposition::Stop),
+        _ => faithful(5, wanted),
+    });
+    let running = Running::start(&script, 2_000);
+    running.until(2).await;
+    running.assignments.send_replace(assignment(&script, 1, 2_000));
+    running.until(3).await;
+    assert_eq!(running.taken(), [5]);
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_nobody_wants_any_more_is_no_failure() {
+    let script = Script::new(|_, wanted| faithful(5, wanted));
+    let shelf = Shelf {
+        stale: true,
+        ..Shelf::default()
+    };
+    let running = Running::start_with(&script, 2_000, shelf);
+    running.until(5_000).await;
+    assert_eq!(script.asked().len(), 1);
+    assert!(running.ends().is_empty());
+    running.assignments.send_replace(assignment(&script, 2, 2_000));
+    running.until(5_001).await;
+    assert_eq!(script.asked().len(), 2);
+    running.end().await;
+}
