@@ -1,12 +1,13 @@
 //! `check --live`: asks the provider once for each account and endpoint, and says in plain words
 //! what is wrong and what to do.
 //!
-//! `probe` makes the calls; `judge`, with its words for failures in `failure` and for data in
-//! `data`, is pure; `report` prints.
+//! `probe` makes the calls; `judge`, with its words for failures in `failure`, for data in `data` and for lists
+//! of domains in `list`, is pure; `report` prints.
 
 mod data;
 mod failure;
 mod judge;
+mod list;
 mod probe;
 mod report;
 
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use futures_util::stream::{self, StreamExt as _};
 
 use crate::clock::Clock;
-use crate::config::{Account, Config};
+use crate::config::{Account, Config, DomainConfig};
 use crate::model::Endpoint;
 use crate::observer::Observer;
 use crate::provider::{Client, ClientError, Connections};
@@ -103,6 +104,29 @@ async fn check_account(
     );
     let mut prober = Prober::new(client, watch, clock.clone(), config.api.max_requests_per_second);
     let mut blocks = Vec::new();
+    let mut account = account.clone();
+    if let Some(discover) = account.discover.clone() {
+        let (probe, page) = prober.list().await;
+        let circumstances = circumstances(config, &account, Endpoint::OriginRatio);
+        let (judgement, matching) = list::judge(&probe, page, &discover, &circumstances, account.max_domains);
+        blocks.push(Block {
+            account: account.name.clone(),
+            endpoint: None,
+            listed: 0,
+            judgement,
+            asked: Vec::new(),
+            calls: probe.calls,
+        });
+        // What would be read of it is asked for too.
+        for name in matching {
+            if !account.domains.iter().any(|domain| domain.name == name) {
+                account.domains.push(DomainConfig {
+                    name,
+                    endpoints: discover.endpoints.clone(),
+                });
+            }
+        }
+    }
     for endpoint in Endpoint::ALL {
         let domains: Vec<_> = account.domains_of(endpoint).cloned().collect();
         if domains.is_empty() {
@@ -111,16 +135,10 @@ async fn check_account(
         let batch = account.batch(endpoint).min(domains.len());
         let asked = domains.get(..batch).unwrap_or(&domains).to_vec();
         let probe: Probe = prober.probe(endpoint, asked).await;
-        let circumstances = Circumstances {
-            endpoint,
-            api: &config.api,
-            settle: config.poll.visibility().rule.settle,
-            stale_after: config.poll.stale_after,
-            username: &account.username,
-        };
+        let circumstances = circumstances(config, &account, endpoint);
         blocks.push(Block {
             account: account.name.clone(),
-            endpoint,
+            endpoint: Some(endpoint),
             listed: domains.len(),
             judgement: judge(&probe, &circumstances),
             asked: probe.asked,
@@ -128,4 +146,14 @@ async fn check_account(
         });
     }
     blocks
+}
+
+fn circumstances<'a>(config: &'a Config, account: &'a Account, endpoint: Endpoint) -> Circumstances<'a> {
+    Circumstances {
+        endpoint,
+        api: &config.api,
+        settle: config.poll.visibility().rule.settle,
+        stale_after: config.poll.stale_after,
+        username: &account.username,
+    }
 }

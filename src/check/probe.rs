@@ -6,8 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
 use crate::clock::Clock;
+use crate::discovery::{Catalogue, PAGE_SIZE};
 use crate::model::{
-    Answer, DateShift, Disposition, Domain, Endpoint, Failure, Reading, Reason, Rejects, WindowRange,
+    DateShift, Disposition, Domain, Endpoint, Failure, ListPage, ListPageWanted, Reading, Reason, Rejects,
+    WindowRange,
 };
 use crate::observer::Observer;
 use crate::plan::Pacer;
@@ -19,6 +21,13 @@ const MOST_CALLS: usize = 24;
 
 /// How far back is asked for.
 const SPAN: TimeDelta = TimeDelta::hours(1);
+
+/// The page of a list of domains that is asked for: as discovery asks first.
+const FIRST_PAGE: ListPageWanted = ListPageWanted {
+    number: 1,
+    size: PAGE_SIZE,
+    keep: PAGE_SIZE,
+};
 
 /// What was asked and what came of it, not yet judged.
 #[derive(Clone, Debug)]
@@ -78,11 +87,11 @@ impl<U: Upstream> Prober<U> {
         }
     }
 
-    /// Asks for a batch. A call that a domain sinks is divided as the poller does it.
-    pub(super) async fn probe(&mut self, endpoint: Endpoint, asked: Vec<Domain>) -> Probe {
+    fn begin(&self, asked: Vec<Domain>) -> Probe {
         let at = self.clock.now();
         self.watch.forget();
-        let mut probe = Probe {
+        Probe {
+            asked,
             calls: 0,
             at,
             range: WindowRange::last(SPAN, at),
@@ -94,15 +103,25 @@ impl<U: Upstream> Prober<U> {
             failure: None,
             day: None,
             skew: None,
-            asked: asked.clone(),
-        };
+        }
+    }
+
+    /// Asks for a batch. A call that a domain sinks is divided as the poller does it.
+    pub(super) async fn probe(&mut self, endpoint: Endpoint, asked: Vec<Domain>) -> Probe {
+        let mut probe = self.begin(asked.clone());
         let mut pieces = vec![asked];
         while let Some(mut piece) = pieces.pop() {
             if probe.calls >= MOST_CALLS {
                 probe.undecided.append(&mut piece);
                 continue;
             }
-            match self.call(endpoint, &piece, &mut probe).await {
+            let range = probe.range;
+            let domains = piece.clone();
+            let call = |upstream: U, shift| {
+                let domains = domains.clone();
+                async move { upstream.read(endpoint, &domains, range, shift).await }
+            };
+            match self.call(&mut probe, call).await {
                 Ok(answer) => {
                     probe.fewer = probe.fewer.map(|limit| limit.max(piece.len()));
                     probe.rejects.merge(answer.rejects);
@@ -135,20 +154,19 @@ impl<U: Upstream> Prober<U> {
 
     /// One call; a refused signature is tried with the days around as well, since that tells a wrong
     /// key from a wrong clock or time zone.
-    async fn call(
+    async fn call<T, F: Future<Output = Result<T, Failure>>>(
         &mut self,
-        endpoint: Endpoint,
-        domains: &[Domain],
         probe: &mut Probe,
-    ) -> Result<Answer, Failure> {
+        call: impl Fn(U, DateShift) -> F,
+    ) -> Result<T, Failure> {
         let shift = probe.day.map_or(DateShift::Today, |day| day.shift);
-        let result = self.one_call(endpoint, domains, shift, probe).await;
+        let result = self.one_call(probe, &call, shift).await;
         let refusal = match result {
             Err(failure) if failure.reason == Reason::Signature && shift == DateShift::Today => failure,
             other => return other,
         };
         for shift in [DateShift::Yesterday, DateShift::Tomorrow] {
-            let result = self.one_call(endpoint, domains, shift, probe).await;
+            let result = self.one_call(probe, &call, shift).await;
             // Only what the provider says after it has checked the signature says that it took it.
             let taken = match &result {
                 Ok(_) => true,
@@ -165,17 +183,33 @@ impl<U: Upstream> Prober<U> {
         Err(refusal)
     }
 
-    async fn one_call(
+    async fn one_call<T, F: Future<Output = Result<T, Failure>>>(
         &mut self,
-        endpoint: Endpoint,
-        domains: &[Domain],
-        shift: DateShift,
         probe: &mut Probe,
-    ) -> Result<Answer, Failure> {
+        call: impl Fn(U, DateShift) -> F,
+        shift: DateShift,
+    ) -> Result<T, Failure> {
         probe.calls += 1;
         let start = self.pacer.reserve(self.origin.elapsed());
         tokio::time::sleep_until(self.origin + start).await;
-        self.upstream.read(endpoint, domains, probe.range, shift).await
+        call(self.upstream.clone(), shift).await
+    }
+}
+
+impl<U: Upstream + Catalogue> Prober<U> {
+    /// Asks for the first page of the account's list of domains.
+    pub(super) async fn list(&mut self) -> (Probe, Option<ListPage>) {
+        let mut probe = self.begin(Vec::new());
+        let call = |upstream: U, shift| async move { upstream.page(FIRST_PAGE, shift).await };
+        let page = self.call(&mut probe, call).await;
+        probe.skew = self.watch.skew();
+        match page {
+            Ok(page) => (probe, Some(page)),
+            Err(failure) => {
+                probe.failure = Some(failure);
+                (probe, None)
+            }
+        }
     }
 }
 
@@ -203,6 +237,7 @@ impl Observer for ClockWatch {
 mod tests {
     use super::*;
     use crate::clock::ManualClock;
+    use crate::model::Answer;
 
     /// Judges a call as the provider would, in its order: signature, length of the list, owner.
     #[derive(Clone)]

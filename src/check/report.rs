@@ -1,4 +1,4 @@
-//! A block of lines for each account and endpoint.
+//! A block of lines for each account and endpoint, and for each list of domains.
 
 use std::fmt::{self, Write as _};
 
@@ -9,7 +9,8 @@ use crate::model::{AccountName, Domain, Endpoint};
 #[derive(Clone, Debug)]
 pub(super) struct Block {
     pub(super) account: AccountName,
-    pub(super) endpoint: Endpoint,
+    /// `None` for the account's list of domains.
+    pub(super) endpoint: Option<Endpoint>,
     /// How many domains of the account are read at the endpoint.
     pub(super) listed: usize,
     pub(super) asked: Vec<Domain>,
@@ -31,16 +32,19 @@ impl fmt::Display for Block {
             f,
             "account {}, {}: {verdict}",
             Printable(self.account.as_str()),
-            self.endpoint
+            self.endpoint.map_or("queryDomains", Endpoint::name)
         )?;
         let calls = if self.calls == 1 { "call" } else { "calls" };
-        let asked = format!(
-            "{} of {} domains in {} {calls}: {}",
-            self.asked.len(),
-            self.listed,
-            self.calls,
-            names(&self.asked)
-        );
+        let asked = match self.endpoint {
+            Some(_) => format!(
+                "{} of {} domains in {} {calls}: {}",
+                self.asked.len(),
+                self.listed,
+                self.calls,
+                names(&self.asked)
+            ),
+            None => format!("the first page of the list in {} {calls}", self.calls),
+        };
         line(f, "asked", &asked)?;
         for (label, text) in &self.judgement.seen {
             line(f, label, text)?;
@@ -84,7 +88,7 @@ mod tests {
     fn a_block_reads_from_top_to_bottom_and_cannot_be_forged() {
         let mut block = Block {
             account: AccountName::new("jcloud_00"),
-            endpoint: Endpoint::OriginRatio,
+            endpoint: Some(Endpoint::OriginRatio),
             listed: 45,
             asked: ["www.a.com", "www.b.com"]
                 .map(|name| Domain::parse(name).unwrap())

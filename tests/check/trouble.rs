@@ -5,9 +5,11 @@ use std::time::Duration;
 use chrono::{FixedOffset, TimeDelta, Timelike as _};
 use jdcloud_cdn_exporter::clock::{Clock, ManualClock};
 use jdcloud_cdn_exporter::model::{Endpoint, Window};
-use jdcloud_cdn_exporter::simulator::{Fault, Rule, Simulator, SimulatorOptions};
+use jdcloud_cdn_exporter::simulator::{Fault, Rule, Simulator, SimulatorOptions, Target};
 
-use crate::support::{Setup, assert_no_signature, domain, options, simulator};
+use crate::support::{
+    SECRET_KEY, Setup, USERNAME, assert_no_signature, check_file, domain, options, simulator,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_good_is_told_with_the_data_and_code_0() {
@@ -53,6 +55,69 @@ async fn all_good_is_told_with_the_data_and_code_0() {
         assert_eq!(simulator.request_count(endpoint), 1);
     }
     assert_no_signature(&simulator, &run);
+}
+
+/// A filter is judged by the first page of the list, and what it selects is asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn discovery_tells_what_the_filter_selects_and_the_types() {
+    let simulator = simulator().await;
+    simulator.restyle_lists(|style| {
+        style.kinds.insert(domain("www.b.com"), "图片".to_owned());
+        style.others.push("*.a.com".to_owned());
+    });
+    let check = async |discover: &str| {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("exporter.yaml");
+        let text = format!(
+            "api: {{base_url: \"{}\"}}\naccounts: [{{username: {USERNAME}, secret_key: {SECRET_KEY}, domains: \
+             {{discover: {{{discover}}}}}}}]\n",
+            simulator.base_url()
+        );
+        std::fs::write(&path, text).unwrap();
+        check_file(&path, &["--live"], &[]).await
+    };
+    let run = check("exclude: ['^www[.]c']").await;
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(
+        run.out
+            .contains("discovers every domain but not \"^www[.]c\", up to 2000 in all"),
+        "{run:?}"
+    );
+    let block = run.block("queryDomains");
+    for line in [
+        ": good\n",
+        "asked    the first page of the list in 1 call\n",
+        "listed   4 domains in all, 4 on this page\n",
+        "types    下载 (2), 图片 (1)\n",
+        "matching 2 of 4: www.a.com, www.b.com\n",
+        "skipped  1 rows that name no host name",
+    ] {
+        assert!(block.contains(line), "{line}: {block}");
+    }
+    assert!(
+        run.block("origin_ratio")
+            .contains("2 of 2 domains in 1 call: www.a.com, www.b.com"),
+        "{run:?}"
+    );
+    assert!(run.out.ends_with("\nall good: 3 checked\n"), "{run:?}");
+
+    let run = check("types: [download]").await;
+    assert_eq!(run.code, Some(1), "{run:?}");
+    let block = run.block("queryDomains");
+    assert!(
+        block.contains("problem  the filter selects none of the account's domains"),
+        "{block}"
+    );
+
+    simulator.faults().set(Target::List, Fault::Status(7));
+    let run = check("").await;
+    assert_eq!(run.code, Some(1), "{run:?}");
+    let block = run.block("queryDomains");
+    assert!(
+        block.contains("problem  wrong key: the signature is refused"),
+        "{block}"
+    );
+    assert!(block.contains("in 3 calls"), "{block}");
 }
 
 /// Faults that strike one endpoint; the other stays good.
