@@ -40,7 +40,7 @@ pub(super) struct Pollers {
     tasks: Tasks,
     running: HashMap<(AccountName, Endpoint), Running>,
     lanes: HashMap<AccountName, Arc<Lane>>,
-    connections: Option<(Api, Connections)>,
+    connections: Option<(Api, HashMap<AccountName, Connections>)>,
     views: PollerViews,
 }
 
@@ -82,7 +82,7 @@ impl Pollers {
         let lane = self.lanes.get(&account.name)?;
         let (api, connections) = self.connections.as_ref()?;
         let client = Client::new(
-            connections.clone(),
+            connections.get(&account.name)?.clone(),
             Arc::new(api.clone()),
             account,
             self.clock.clone(),
@@ -94,17 +94,17 @@ impl Pollers {
     /// Takes over a configuration as a whole: what fails, fails before anything is changed.
     pub(super) fn apply(&mut self, config: &Config) -> Result<(), ClientError> {
         let api = Arc::new(config.api.clone());
-        let connections = match &self.connections {
-            Some((used, connections)) if *used == config.api => connections.clone(),
-            _ => Connections::new(&api)?,
-        };
+        let connections = self.connections_for(config)?;
         self.store.reconfigure(config.poll.visibility(), &roster(config));
         self.retain(config);
         let mut views = Vec::new();
         for account in &config.accounts {
+            let Some(own) = connections.get(&account.name) else {
+                continue;
+            };
             let lane = self.lane(account, &api);
             let client = Client::new(
-                connections.clone(),
+                own.clone(),
                 Arc::clone(&api),
                 account,
                 self.clock.clone(),
@@ -131,6 +131,26 @@ impl Pollers {
         *self.views.lock().unwrap_or_else(PoisonError::into_inner) = views;
         self.connections = Some((config.api.clone(), connections));
         Ok(())
+    }
+
+    /// Each account's own connections, those that are open as long as the settings are the same. Over
+    /// HTTP/2 all requests of a host share one connection and its limit of streams, which an account
+    /// whose requests hang would use up for the others.
+    fn connections_for(&self, config: &Config) -> Result<HashMap<AccountName, Connections>, ClientError> {
+        let open = self
+            .connections
+            .as_ref()
+            .filter(|(used, _)| *used == config.api)
+            .map(|(_, open)| open);
+        let mut connections = HashMap::with_capacity(config.accounts.len());
+        for account in &config.accounts {
+            let own = match open.and_then(|open| open.get(&account.name)) {
+                Some(own) => own.clone(),
+                None => Connections::new(&config.api)?,
+            };
+            connections.insert(account.name.clone(), own);
+        }
+        Ok(connections)
     }
 
     /// Stops the pollers, and forgets the metrics, of accounts and endpoints that left.

@@ -42,7 +42,7 @@ const POOL_IDLE: Duration = Duration::from_secs(55);
 )]
 pub struct ClientError(#[source] reqwest::Error);
 
-/// Connections to the provider, shared by the clients of all accounts.
+/// Connections to the provider, shared by all that uses a clone of them. An instance costs about 110 kB.
 #[derive(Clone, Debug)]
 pub struct Connections(reqwest::Client);
 

@@ -1,6 +1,7 @@
 //! The whole exporter against the simulated provider: real sockets, free ports, no fixed sleeps.
 #![cfg(test)]
 
+mod accounts;
 mod binary;
 mod discovery;
 mod fixture;
@@ -11,6 +12,7 @@ mod reload;
 mod requests;
 mod secrets;
 mod shards;
+mod streams;
 
 #[path = "../support/http.rs"]
 mod http;
