@@ -54,6 +54,8 @@ impl Case {
         let mut stage = Stage::begin(self.start).await;
         stage.wait("the start", Stage::all_well).await?;
 
+        // Before anything strikes: a domain that is isolated at once is not counted again for minutes.
+        let before = stage.look().await?;
         for (endpoint, fault) in &self.strikes {
             let rule = Rule::always(*fault);
             let rule = match self.scope {
@@ -62,7 +64,6 @@ impl Case {
             };
             stage.simulator.faults().add(*endpoint, rule);
         }
-        let before = stage.look().await?;
         // Windows that nobody has asked for yet settle.
         stage.clock.set(self.start + TimeDelta::minutes(20));
         stage
