@@ -359,7 +359,10 @@ async fn a_port_in_use_is_told_with_its_address() {
 async fn the_demo_says_where_to_look_and_shows_a_dozen_domains() {
     let mut program = Program::start(&mut command(&["demo", "--web.listen-address=127.0.0.1:0"])).unwrap();
     let address = program
-        .until("the address", |said| address_in(said, "metrics   http://"))
+        .until("all that the demo says", |said| {
+            let address = address_in(said, "metrics   http://");
+            address.filter(|_| said.contains("Ctrl-C"))
+        })
         .await;
     assert!(program.stdout().contains(&format!("http://{address}/metrics")));
     assert!(program.stdout().contains(&format!("http://{address}/\n")));
