@@ -23,6 +23,7 @@ test: parts lint ## Checks everything; installs what it needs (Debian: apt-get, 
 	$(CARGO) build --locked --release
 	env -u JDCLOUD_CHAOS_SECONDS $(REAL_PARTS) $(CARGO) test --locked
 	$(REAL_PARTS) deploy/test
+	python3 benches/scale --help >/dev/null
 	@echo "make test: everything passed"
 
 demo: ## Runs the exporter against a simulated provider; look at http://localhost:10530/
@@ -33,8 +34,10 @@ lint: ## Checks formatting, clippy's lints and the documentation; a warning is a
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 
-bench: ## Measures what the README states
+bench: ## Measures what README and docs/performance.md state; installs what it compares with (half an hour)
+	@.ci/parts bench
 	benches/run
+	python3 benches/scale
 
 chaos: ## Faults, reloads and rude clients at random, 2 minutes (JDCLOUD_CHAOS_SECONDS)
 	$(CARGO) test --locked --test chaos -- --nocapture
