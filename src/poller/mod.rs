@@ -429,9 +429,11 @@ impl<U: Upstream> Poller<U> {
         let account = self.assignment.account.clone();
         let endpoint = self.endpoint;
         let none_was_left = self.all_isolated();
+        let mut isolated_more = false;
         for (domain, result) in &outcome.readings {
             let sinks = outcome.offenders.contains(domain);
             if sinks && self.assignment.domains.contains(domain) && self.isolated.insert(domain.clone()) {
+                isolated_more = true;
                 tracing::warn!(%account, %endpoint, %domain, reason = %Reason::ForeignDomain,
                     "the provider refuses this domain; the others are read without it from now on, and it \
                      is tried again: remove it, or this endpoint of it, from the configuration");
@@ -439,7 +441,10 @@ impl<U: Upstream> Poller<U> {
                 tracing::info!(%account, %endpoint, %domain, "the provider answers for this domain again");
             }
         }
-        self.probe_isolated();
+        // It looks at every unit, which a poll that changed nothing must not cost.
+        if isolated_more {
+            self.probe_isolated();
+        }
         if none_was_left && !self.all_isolated() {
             self.ask_isolated_again();
         }
