@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
@@ -24,7 +25,13 @@ pub struct Lane {
 struct Limits {
     pacer: Pacer,
     budget: RetryBudget,
+    /// The rate that the observer knows.
+    told: f64,
 }
+
+/// A request that may start within this time starts now: the runtime's timers have no finer steps, so
+/// it would start later than it may, and each would cost a wake-up.
+const TIMER_STEP: Duration = Duration::from_millis(1);
 
 impl Lane {
     /// A lane of so many requests at once (at least 1) and per second (above 0).
@@ -43,6 +50,7 @@ impl Lane {
             limits: Mutex::new(Limits {
                 pacer: Pacer::new(per_second),
                 budget: RetryBudget::new(),
+                told: per_second,
             }),
             origin: Instant::now(),
             observer,
@@ -106,13 +114,20 @@ impl Lane {
     async fn admit(&self) -> Option<SemaphorePermit<'_>> {
         // The semaphore is never closed, so there is always a permit in the end.
         let permit = self.permits.acquire().await.ok();
-        let (start, rate) = {
-            let now = self.origin.elapsed();
+        let now = self.origin.elapsed();
+        let (start, other_rate) = {
             let mut limits = self.limits();
-            (limits.pacer.reserve(now), limits.pacer.rate(now))
+            let start = limits.pacer.reserve(now);
+            let rate = limits.pacer.rate(now);
+            let before = std::mem::replace(&mut limits.told, rate);
+            (start, (rate.to_bits() != before.to_bits()).then_some(rate))
         };
-        self.observer.request_rate(&self.account, rate);
-        tokio::time::sleep_until(self.origin + start).await;
+        if let Some(rate) = other_rate {
+            self.observer.request_rate(&self.account, rate);
+        }
+        if start.saturating_sub(now) >= TIMER_STEP {
+            tokio::time::sleep_until(self.origin + start).await;
+        }
         permit
     }
 
@@ -122,7 +137,8 @@ impl Lane {
         let rate = {
             let mut limits = self.limits();
             limits.pacer.throttle(now);
-            limits.pacer.rate(now)
+            limits.told = limits.pacer.rate(now);
+            limits.told
         };
         self.observer.request_rate(&self.account, rate);
     }
@@ -137,5 +153,37 @@ impl std::fmt::Debug for Lane {
         f.debug_struct("Lane")
             .field("account", &self.account)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nobody;
+    impl Observer for Nobody {}
+
+    /// How long it takes until so many requests may have started, one after the other.
+    async fn time_of(requests: usize, per_second: f64) -> Duration {
+        let lane = Lane::new(AccountName::new("a"), 1, per_second, Arc::new(Nobody));
+        let started = Instant::now();
+        for _ in 0..requests {
+            drop(lane.admit().await);
+        }
+        started.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_may_start_now_waits_for_no_timer() {
+        // 20 of them are spread over 0.2 ms, which is finer than a timer.
+        assert_eq!(time_of(20, 100_000.0).await, Duration::ZERO);
+        assert_eq!(time_of(3, 10.0).await, Duration::from_millis(200));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_not_waited_for_is_not_forgotten() {
+        // A second's worth of requests takes a second all the same.
+        let took = time_of(10_001, 10_000.0).await;
+        assert!((999..=1_001).contains(&took.as_millis()), "{took:?}");
     }
 }

@@ -9,6 +9,7 @@ mod read;
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,10 +90,15 @@ pub async fn run<U: Upstream>(
 ) {
     let assignment = Arc::clone(&assignments.borrow_and_update());
     let mut poller = Poller::new(endpoint, assignment, surroundings, progress);
+    // Setting a timer wakes the runtime, so it is only set when another instant is meant.
+    let mut timer = pin!(tokio::time::sleep_until(poller.origin));
     loop {
         poller.start_due();
         poller.note_next_due();
         let wake = poller.wake_at();
+        if let Some(wake) = wake.filter(|wake| timer.deadline() != *wake || timer.is_elapsed()) {
+            timer.as_mut().reset(wake);
+        }
         tokio::select! {
             () = cancelled.cancelled() => return,
             changed = assignments.changed() => match changed {
@@ -108,15 +114,8 @@ pub async fn run<U: Upstream>(
                 Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
                 Err(_) => {}
             },
-            () = sleep_until(wake) => {}
+            () = timer.as_mut(), if wake.is_some() => {}
         }
-    }
-}
-
-async fn sleep_until(wake: Option<Instant>) {
-    match wake {
-        Some(instant) => tokio::time::sleep_until(instant).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -1,10 +1,10 @@
 //! One call over HTTP: sign, send, read with bounds, decode, and say what went wrong.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
@@ -62,6 +62,7 @@ pub struct Client {
     api: Arc<Api>,
     username: String,
     secret_key: SecretString,
+    signed: Arc<Mutex<Option<(NaiveDate, SecretString)>>>,
     units: Units,
     origin_ratio_label: LabelledBy,
     clock: Clock,
@@ -118,6 +119,7 @@ impl Client {
             api,
             username: account.username.clone(),
             secret_key: account.secret_key.clone(),
+            signed: Arc::default(),
             units: account.units,
             origin_ratio_label: account.origin_ratio_label,
             clock,
@@ -227,7 +229,7 @@ impl Client {
         let at = self.clock.now();
         let date = signature::date(at, self.api.time_zone, shift);
         Signed {
-            signature: signature::signature(&self.username, &self.secret_key, date),
+            signature: self.signature(date),
             at,
             shift,
         }
@@ -286,6 +288,20 @@ impl Client {
             DecodeError::CutOff(_) => transient(Reason::Decode, error.to_string()),
             DecodeError::Malformed(message) => stop(Reason::Decode, message),
         })
+    }
+
+    /// The signature of a date. Nearly all calls want the one of the call before: it is the same for
+    /// a whole day, and making it takes longer than writing the request.
+    fn signature(&self, date: NaiveDate) -> SecretString {
+        let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*signed {
+            Some((known, signature)) if *known == date => signature.clone(),
+            _ => {
+                let signature = signature::signature(&self.username, &self.secret_key, date);
+                *signed = Some((date, signature.clone()));
+                signature
+            }
+        }
     }
 
     /// Reads a body up to `api.max_reply_bytes`, counted as expanded.

@@ -1,6 +1,6 @@
 //! The body of a call.
 
-use chrono::FixedOffset;
+use chrono::{Datelike, FixedOffset, Timelike};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
@@ -82,11 +82,16 @@ pub(super) fn list_body(
 
 /// `yyyy-mm-dd hh:mi` in the provider's zone (both documents, section 2).
 fn time(window: Window, zone: FixedOffset) -> String {
-    window
-        .end()
-        .with_timezone(&zone)
-        .format("%Y-%m-%d %H:%M")
-        .to_string()
+    let end = window.end().with_timezone(&zone);
+    // A fifth of the work of chrono's own formats.
+    format!(
+        "{:04}-{:02}-{:02} {:02}:{:02}",
+        end.year(),
+        end.month(),
+        end.day(),
+        end.hour(),
+        end.minute()
+    )
 }
 
 #[cfg(test)]

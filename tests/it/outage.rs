@@ -32,6 +32,11 @@ fn failures(samples: &Samples, endpoint: Endpoint, reason: &str) -> f64 {
     samples[&truth::series("jdcloud_cdn_exporter_api_request_failures_total", &labels)]
 }
 
+fn polls(samples: &Samples, endpoint: Endpoint) -> f64 {
+    let labels = [("endpoint", endpoint.name())];
+    samples[&truth::series("jdcloud_cdn_exporter_polls_total", &labels)]
+}
+
 async fn ready(exporter: &Running) -> (u16, String) {
     let reply = exporter.get("/-/ready").await;
     (reply.status, reply.text().to_owned())
@@ -157,6 +162,11 @@ async fn what_cannot_be_a_reply_is_counted_by_its_reason_and_touches_nothing_els
                 [""; 0],
                 "{fault} at {endpoint}"
             );
+            // A failure is counted before its poll ends and `up` falls, which must be over by then.
+            let ended = polls(&samples, endpoint);
+            exporter
+                .until_samples("more polls", |samples| polls(samples, endpoint) >= ended + 10.0)
+                .await;
             exporter.until_gauges(&whole).await;
         }
     }
