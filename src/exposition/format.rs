@@ -13,6 +13,14 @@ impl Format {
     /// Every format.
     pub const ALL: [Self; 2] = [Self::Text, Self::OpenMetrics];
 
+    /// Its place in [`Format::ALL`].
+    pub(super) const fn index(self) -> usize {
+        match self {
+            Self::Text => 0,
+            Self::OpenMetrics => 1,
+        }
+    }
+
     /// The `Content-Type` header.
     #[must_use]
     pub const fn content_type(self) -> &'static str {

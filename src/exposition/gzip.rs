@@ -77,8 +77,8 @@ impl Deflater {
         })
     }
 
-    /// Ends the member that began with a part of this checksum.
-    pub(super) fn finish(mut self, head: &Hasher) -> io::Result<Vec<u8>> {
+    /// Ends the last part, of which nothing but the trailer is missing then.
+    pub(super) fn finish(mut self) -> io::Result<Deflated> {
         loop {
             self.out.reserve(GROWTH);
             let status = self
@@ -88,17 +88,22 @@ impl Deflater {
                 break;
             }
         }
-        let mut whole = head.clone();
-        whole.combine(&self.checksum);
-        // The length is given modulo 2^32.
-        let length = head
-            .total_len()
-            .wrapping_add(self.checksum.total_len())
-            .to_le_bytes();
-        self.out.extend_from_slice(&whole.finalize().to_le_bytes());
-        self.out.extend(length.into_iter().take(4));
-        Ok(self.out)
+        self.out.shrink_to_fit();
+        Ok(Deflated {
+            bytes: self.out,
+            checksum: self.checksum,
+        })
     }
+}
+
+/// What ends a member of two parts with these checksums (RFC 1952, section 2.3.1).
+pub(super) fn trailer(head: &Hasher, tail: &Hasher) -> [u8; 8] {
+    let mut whole = head.clone();
+    whole.combine(tail);
+    // The length is given modulo 2^32.
+    let length = head.total_len().wrapping_add(tail.total_len());
+    let (sum, length) = (u64::from(whole.finalize()), length & u64::from(u32::MAX));
+    (sum | (length << 32)).to_le_bytes()
 }
 
 impl Write for Deflater {
@@ -141,8 +146,9 @@ mod tests {
         let head = head.pause().unwrap();
         let mut tail = Deflater::tail(Compression::new(level));
         tail.write_all(last).unwrap();
-        let tail = tail.finish(&head.checksum).unwrap();
-        [taken, head.bytes, tail].concat()
+        let tail = tail.finish().unwrap();
+        let trailer = trailer(&head.checksum, &tail.checksum);
+        [&taken, &head.bytes, &tail.bytes, &trailer[..]].concat()
     }
 
     /// Bytes that do not compress, so that the output outgrows every buffer.

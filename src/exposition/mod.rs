@@ -2,7 +2,7 @@
 //!
 //! `families` names every domain metric and `window_families` those of true time; `encode` knows the
 //! two formats, `domains` and `windows` join them; `self_metrics` keeps the exporter's own numbers;
-//! `gzip`, `cache` and `page` make the bytes that go out.
+//! `gzip`, `cache`, `own` and `page` make the bytes that go out.
 
 mod cache;
 pub mod domains;
@@ -10,6 +10,7 @@ pub mod encode;
 pub mod families;
 mod format;
 mod gzip;
+mod own;
 pub mod page;
 pub mod self_metrics;
 pub mod window_families;

@@ -1,6 +1,7 @@
 //! The exporter's own counters, gauges and histograms: the only user of the `prometheus` crate.
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -78,6 +79,7 @@ pub struct SelfMetrics {
     accounts: Mutex<Option<Vec<AccountName>>>,
     /// Those of them that discover: an attempt of another that ends late leaves no series.
     discovering: Mutex<Vec<AccountName>>,
+    changes: AtomicU64,
 }
 
 impl SelfMetrics {
@@ -113,6 +115,7 @@ impl SelfMetrics {
             shards: new.gauge("shards", "How many exporters share the domains, 1 when it is the only one.", &[])?,
             accounts: Mutex::new(None),
             discovering: Mutex::default(),
+            changes: AtomicU64::new(0),
             registry: registry.clone(),
         };
         new.gauge(
@@ -203,6 +206,19 @@ impl SelfMetrics {
         self.shard_ordinal.with_label_values::<&str>(&[]).set(ordinal);
         let count = f64::from(shard.count());
         self.shards.with_label_values::<&str>(&[]).set(count);
+        self.changed();
+    }
+
+    /// Grows after every change of a metric: what was rendered since it had its present value shows
+    /// all that has happened. The process's own metrics change without it.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// To be called after a change.
+    fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::Release);
     }
 
     /// A configuration was loaded, at start or on reload.
@@ -211,11 +227,13 @@ impl SelfMetrics {
         self.reload_success
             .with_label_values::<&str>(&[])
             .set(unix_seconds(at));
+        self.changed();
     }
 
     /// A configuration was refused.
     pub fn reload_failed(&self) {
         self.reload_successful.with_label_values::<&str>(&[]).set(0.0);
+        self.changed();
     }
 
     /// These accounts discover from now on, each with how many domains its filter selects of its list, if
@@ -245,6 +263,7 @@ impl SelfMetrics {
                 self.discovery_failures.with_label_values(&[reason.name()]);
             }
         }
+        self.changed();
     }
 
     /// These are the configured accounts from now on: the series of others are removed and do not
@@ -261,6 +280,7 @@ impl SelfMetrics {
             retain(gauge, configured);
         }
         *accounts = Some(configured.to_vec());
+        self.changed();
     }
 
     /// Sets a gauge of an account unless the account has left the configuration.
@@ -268,6 +288,7 @@ impl SelfMetrics {
         let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         if accounts.as_ref().is_none_or(|known| known.contains(account)) {
             gauge.with_label_values(labels).set(value);
+            self.changed();
         }
     }
 
@@ -392,18 +413,21 @@ impl Observer for SelfMetrics {
                 .with_label_values(&[endpoint.name(), reason.name()])
                 .inc();
         }
+        self.changed();
     }
 
     fn request_retried(&self, endpoint: Endpoint) {
         self.retries.with_label_values(&[endpoint.name()]).inc();
+        self.changed();
     }
 
     fn rejected(&self, endpoint: Endpoint, rejects: Rejects) {
-        for (reason, count) in rejects.iter() {
+        for (reason, count) in rejects.iter().filter(|(_, count)| *count > 0) {
             self.rejects
                 .with_label_values(&[endpoint.name(), reason.name()])
                 .inc_by(count);
         }
+        self.changed();
     }
 
     fn poll_finished(&self, endpoint: Endpoint, took: Duration) {
@@ -411,12 +435,14 @@ impl Observer for SelfMetrics {
         self.poll_duration
             .with_label_values(&[endpoint.name()])
             .observe(took.as_secs_f64());
+        self.changed();
     }
 
     fn polls_overrun(&self, endpoint: Endpoint, missed: u64) {
         self.poll_overruns
             .with_label_values(&[endpoint.name()])
             .inc_by(missed);
+        self.changed();
     }
 
     fn succeeded(&self, account: &AccountName, endpoint: Endpoint, at: DateTime<Utc>) {
@@ -428,6 +454,7 @@ impl Observer for SelfMetrics {
         self.window_delay
             .with_label_values(&[endpoint.name()])
             .observe(age_seconds(delay));
+        self.changed();
     }
 
     fn window_revised(&self, endpoint: Endpoint, age: Option<TimeDelta>, settled: bool) {
@@ -439,6 +466,7 @@ impl Observer for SelfMetrics {
         if settled {
             self.windows_revised.with_label_values(&[endpoint.name()]).inc();
         }
+        self.changed();
     }
 
     fn request_rate(&self, account: &AccountName, per_second: f64) {
@@ -462,11 +490,13 @@ impl Observer for SelfMetrics {
                 .set(unix_seconds(at)),
             Some(reason) => self.discovery_failures.with_label_values(&[reason.name()]).inc(),
         }
+        self.changed();
     }
 
     fn clock_skew(&self, skew: TimeDelta) {
         self.clock_skew
             .with_label_values::<&str>(&[])
             .set(skew.as_seconds_f64());
+        self.changed();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use flate2::bufread::GzDecoder;
@@ -193,6 +194,30 @@ async fn own_metrics_are_those_of_the_moment() {
         assert!(text.contains(&line), "{text}");
     }
     assert_eq!(site.exposition.renderings(), 1);
+}
+
+/// The part before the trailer is the exporter's own.
+fn own_part(page: &Page) -> *const u8 {
+    page.parts[page.parts.len() - 2].as_ptr()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_own_part_is_shared_until_something_happens_or_a_moment_has_passed() {
+    let site = site(1);
+    let first = site.page(Format::Text, true).await;
+    let again = site.page(Format::Text, true).await;
+    assert_eq!(own_part(&first), own_part(&again));
+
+    site.metrics.reload_failed();
+    let after = site.page(Format::Text, true).await;
+    assert_ne!(own_part(&after), own_part(&again));
+    assert!(expand(&body(&after)).contains("config_last_reload_successful 0\n"));
+
+    tokio::time::advance(Duration::from_millis(99)).await;
+    assert_eq!(own_part(&after), own_part(&site.page(Format::Text, true).await));
+    // By then the process's own metrics are no longer told from memory.
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_ne!(own_part(&after), own_part(&site.page(Format::Text, true).await));
 }
 
 #[test]
