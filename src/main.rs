@@ -28,9 +28,10 @@ use jdcloud_cdn_exporter::{build_info, healthcheck, manual, telemetry};
 /// The exit code of a configuration, or a command line, that cannot be used.
 const UNUSABLE: u8 = 2;
 
-/// Threads that serve and poll. One would do; the second keeps health checks quick while the first
-/// decodes a large reply. More would only hold memory, since malloc keeps some for each thread.
-const WORKERS: usize = 2;
+/// Threads that serve; `app` has one more that polls. A scrape takes a tenth of a millisecond there,
+/// since what takes longer has threads of its own. More would only wake each other, and hold memory,
+/// since malloc keeps some for each thread.
+const WORKERS: usize = 1;
 
 /// At most so many threads, started when needed, that render, compress, check passwords, read files and
 /// resolve names. Well above the requests of a few accounts: each new connection resolves a name, and

@@ -100,6 +100,18 @@ impl Store {
         self.changed(state);
     }
 
+    /// These names as the store holds them, without those that it does not know: whoever keeps them
+    /// shares its copies.
+    #[must_use]
+    pub fn held<'a>(&self, domains: impl IntoIterator<Item = &'a Domain>) -> Vec<Domain> {
+        let state = self.lock();
+        domains
+            .into_iter()
+            .filter_map(|domain| state.places.get_key_value(domain))
+            .map(|(held, _)| held.clone())
+            .collect()
+    }
+
     /// Takes over how a poll ended, for each of its domains, in one step. Domains that left the
     /// configuration meanwhile are passed over.
     pub fn report<'a>(
@@ -204,15 +216,23 @@ impl State {
 /// The entry of a configured domain with what is known of it from the same source.
 fn carry_over(known: Option<&Arc<Entry>>, new: &RosterEntry) -> Arc<Entry> {
     let known = known.filter(|entry| entry.source == new.source);
+    let reads = |endpoint: &Endpoint| new.endpoints.contains(endpoint);
+    if let Some(known) = known.filter(|entry| {
+        let as_before = |endpoint| entry.track(endpoint).is_some() == reads(&endpoint);
+        entry.account == new.account && Endpoint::ALL.into_iter().all(as_before)
+    }) {
+        return Arc::clone(known);
+    }
     let tracks = Endpoint::ALL.map(|endpoint| {
-        new.endpoints.contains(&endpoint).then(|| {
+        reads(&endpoint).then(|| {
             known
                 .and_then(|entry| entry.track(endpoint).cloned())
                 .unwrap_or_else(|| Track::new(endpoint))
         })
     });
+    let domain = known.map_or(&new.domain, |entry| &entry.domain);
     Arc::new(Entry {
-        domain: new.domain.clone(),
+        domain: domain.clone(),
         account: new.account.clone(),
         source: new.source,
         tracks,

@@ -85,6 +85,43 @@ fn readings(windows: &[(&str, f64)]) -> Vec<Reading> {
 }
 
 #[test]
+fn a_reload_of_the_same_keeps_entries_and_names_where_they_are() {
+    let store = Store::new(RULE, &[member(0, 0), member(1, 0), member(2, 0)]);
+    report(
+        &store,
+        at("09:40:00"),
+        Ok(&readings(&[("09:30:00", 1.0)])),
+        &Recorder::default(),
+    );
+    let before = store.snapshot();
+    let names: Vec<Domain> = (0..3).map(domain).collect();
+    let held = store.held(&names);
+
+    // Names that are equal but stand elsewhere, as in a configuration that was read again; the second
+    // has another source, the third an endpoint less.
+    let third = RosterEntry {
+        endpoints: vec![Endpoint::OriginRatio],
+        ..member(2, 0)
+    };
+    store.reconfigure(RULE, &[member(0, 0), member(1, 7), third, member(3, 0)]);
+    let after = store.snapshot();
+    let kept: Vec<bool> = before
+        .entries
+        .iter()
+        .zip(&after.entries)
+        .map(|(before, after)| Arc::ptr_eq(before, after))
+        .collect();
+    assert_eq!(kept, [true, false, false]);
+    assert!(after.entries[2].track(Endpoint::BandwidthFlow).is_none());
+
+    let asked: Vec<Domain> = [0, 2, 3, 9].map(domain).into();
+    let again = store.held(&asked);
+    assert_eq!(again, asked[..3]);
+    let places = |names: &[Domain]| -> Vec<_> { names.iter().map(|name| name.as_str().as_ptr()).collect() };
+    assert_eq!(places(&again)[..2], [places(&held)[0], places(&held)[2]]);
+}
+
+#[test]
 fn only_what_was_really_seen_to_appear_or_change_has_an_age() {
     use Seen::{Appeared, Revised};
     let store = Store::new(RULE, &[member(0, 0)]);

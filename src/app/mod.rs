@@ -5,6 +5,7 @@ mod discoveries;
 mod lists;
 mod once;
 mod pollers;
+mod polling;
 mod reload;
 mod roster;
 mod signals;
@@ -28,6 +29,7 @@ use crate::{build_info, systemd};
 
 use discoveries::Discoveries;
 use pollers::Pollers;
+use polling::PollingThread;
 use reload::Reloader;
 use signals::Hangups;
 use site::{LiveSite, Views};
@@ -68,6 +70,9 @@ pub enum AppError {
     /// TLS towards the provider.
     #[error("the provider cannot be asked")]
     Client(#[from] ClientError),
+    /// The thread that polls.
+    #[error("the thread that polls cannot be started")]
+    Poll(#[source] std::io::Error),
     /// The listeners.
     #[error("the listeners cannot be used")]
     Serve(#[from] std::io::Error),
@@ -99,7 +104,8 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     metrics.reload_succeeded(clock.now());
     metrics.is_shard(shard);
     let store = Arc::new(Store::new(config.poll.visibility(), &[]));
-    let tasks = Tasks::new(stop.child_token());
+    let polling = PollingThread::start().map_err(AppError::Poll)?;
+    let tasks = Tasks::new(stop.child_token(), polling.handle().clone());
     let failed = tasks.failures();
     let pollers = Pollers::new(
         Arc::clone(&store),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -72,6 +73,11 @@ impl Pollers {
         Arc::clone(&self.views)
     }
 
+    /// Where they run.
+    pub(super) fn runtime(&self) -> &Handle {
+        self.tasks.runtime()
+    }
+
     /// Stops every task, those of others too, and waits until they have ended.
     pub(super) async fn stop(&self) {
         self.tasks.stop().await;
@@ -111,7 +117,9 @@ impl Pollers {
                 self.observer(),
             );
             for endpoint in Endpoint::ALL {
-                let domains: Vec<Domain> = account.domains_of(endpoint).cloned().collect();
+                // One copy of each name, the store's: those of the configuration go with it, and the
+                // memory between them can be given back.
+                let domains = self.store.held(account.domains_of(endpoint));
                 if domains.is_empty() {
                     continue;
                 }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
@@ -30,6 +31,8 @@ pub(super) struct Reloader {
     metrics: Arc<SelfMetrics>,
     clock: Clock,
     reloads: TaskTracker,
+    /// Where they run.
+    runtime: Handle,
 }
 
 /// What is in force.
@@ -98,6 +101,7 @@ impl Reloader {
         metrics: Arc<SelfMetrics>,
         clock: Clock,
     ) -> Self {
+        let runtime = pollers.runtime().clone();
         Self {
             shard,
             listed: std::sync::Mutex::new(config.shards.clone()),
@@ -114,6 +118,7 @@ impl Reloader {
             metrics,
             clock,
             reloads: TaskTracker::new(),
+            runtime,
         }
     }
 
@@ -165,7 +170,9 @@ impl Reloader {
     /// for it has left meanwhile.
     pub(super) async fn reload(self: &Arc<Self>) -> Result<(), Vec<String>> {
         let reloader = Arc::clone(self);
-        let reload = self.reloads.spawn(async move { reloader.reload_now().await });
+        // With many domains this takes a while, in which scrapes go on.
+        let reload = async move { reloader.reload_now().await };
+        let reload = self.reloads.spawn_on(reload, &self.runtime);
         reload.await.unwrap_or_else(|error| {
             tracing::error!(%error, "the reload ended unexpectedly");
             Err(vec!["the reload ended unexpectedly; see the log".to_owned()])

@@ -1,8 +1,9 @@
-//! The tasks beside the server, each with a name: the first that ends although nobody stopped it ends all.
+//! The tasks beside the server, on the thread that polls, each with a name: the first that ends although nobody stopped it ends all.
 
 use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -12,6 +13,7 @@ use tokio_util::task::TaskTracker;
 pub(super) struct Tasks {
     stop: CancellationToken,
     tracker: TaskTracker,
+    runtime: Handle,
     ended: watch::Sender<Option<String>>,
 }
 
@@ -30,17 +32,23 @@ impl Failures {
 }
 
 impl Tasks {
-    /// No tasks yet; all of them are stopped with `stop`.
-    pub(super) fn new(stop: CancellationToken) -> Self {
+    /// No tasks yet; all of them will run there, and are stopped with `stop`.
+    pub(super) fn new(stop: CancellationToken, runtime: Handle) -> Self {
         Self {
             stop,
             tracker: TaskTracker::new(),
+            runtime,
             ended: watch::Sender::new(None),
         }
     }
 
     pub(super) fn failures(&self) -> Failures {
         Failures(self.ended.subscribe())
+    }
+
+    /// Where they run.
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 
     /// What stops one task.
@@ -56,13 +64,14 @@ impl Tasks {
         task: impl Future<Output = ()> + Send + 'static,
     ) {
         let ended = self.ended.clone();
-        self.tracker.spawn(async move {
+        let task = async move {
             // The panic itself has been logged by the panic hook; here it ends the process.
             let panicked = AssertUnwindSafe(task).catch_unwind().await.is_err();
             if panicked || !cancelled.is_cancelled() {
                 ended.send_replace(Some(name));
             }
-        });
+        };
+        self.tracker.spawn_on(task, &self.runtime);
     }
 
     /// Stops every task and waits until they have ended.
