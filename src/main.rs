@@ -68,11 +68,13 @@ fn main() -> ExitCode {
             Err(problems) => return refuse(&problems),
         },
         Some(Command::Backfill(wanted)) => backfill(&cli, wanted),
-        Some(Command::Completions { .. } | Command::Man | Command::Healthcheck) | None => match load_to_poll(&cli) {
-            Ok(config) if cli.config_check => return print_summary(&config, cli.shard),
-            Ok(config) => exporter(&cli, config, web_file),
-            Err(problems) => return refuse(&problems),
-        },
+        Some(Command::Completions { .. } | Command::Man | Command::Healthcheck) | None => {
+            match load_to_poll(&cli) {
+                Ok(config) if cli.config_check => return print_summary(&config, cli.shard),
+                Ok(config) => exporter(&cli, config, web_file),
+                Err(problems) => return refuse(&problems),
+            }
+        }
     };
     outcome.unwrap_or_else(|error| print_error(&error))
 }

@@ -176,7 +176,7 @@ def config(folder, base_url, domains, endpoints=(), **settings):
         f"  max_concurrency: {settings.get('concurrency', 8)}\n"
         f"  max_requests_per_second: {settings.get('rate', 100_000)}\n"
         f"poll:\n  interval: {settings.get('interval', '1h')}\n"
-        f"accounts:\n  - username: {USERNAME}\n    secret_key: {KEY}\n{batches}    domains:\n"
+        f"accounts:\n  - username: {USERNAME}\n    secret_key: {KEY}\n    max_domains: {domains}\n{batches}    domains:\n"
         + "\n".join(items) + "\n"
     )
     return path

@@ -30,7 +30,7 @@ def as_fast_as_it_goes(programs, options):
     """Rounds without a pause: everything is due again before a round has ended."""
     with tempfile.TemporaryDirectory() as folder, parts.provider(programs, DOMAINS) as upstream:
         config = parts.config(
-            folder, upstream.address, DOMAINS, [ENDPOINT], interval="100ms", concurrency=CONCURRENCY)
+            folder, upstream.address, DOMAINS, [ENDPOINT], interval="200ms", concurrency=CONCURRENCY)
         script = pathlib.Path(folder) / "calls.lua"
         script.write_text(calls())
 
