@@ -89,7 +89,13 @@ impl Program {
         }
     }
 
-    /// Sends a signal: `TERM`, `INT` or `HUP`.
+    /// Its process id.
+    #[allow(dead_code, reason = "few tests clean up after a program that was killed")]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal: `TERM`, `INT`, `HUP` or `KILL`.
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("sh")
             .arg("-c")

@@ -92,17 +92,20 @@ impl Server {
         Self::begin("victoria-metrics", arguments, address, "/health").await
     }
 
-    /// An agent that scrapes by this configuration and writes to a store.
-    pub(crate) async fn vmagent(folder: &Path, config: &str, write_to: &str) -> Self {
+    /// An agent that scrapes by this configuration and writes to a store, with these flags besides.
+    pub(crate) async fn vmagent(folder: &Path, config: &str, write_to: &str, flags: &[&str]) -> Self {
         let address = free_address();
         let file = folder.join("vmagent.yml");
         std::fs::write(&file, config).unwrap();
-        let arguments = vec![
+        let mut arguments = vec![
             format!("-promscrape.config={}", file.display()),
+            // Without it the agent writes a mark over each window that a failed scrape does not show.
+            "-promscrape.noStaleMarkers".to_owned(),
             format!("-remoteWrite.url={write_to}"),
             format!("-remoteWrite.tmpDataPath={}", folder.join("queue").display()),
             format!("-httpListenAddr={address}"),
         ];
+        arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
         Self::begin("vmagent", arguments, address, "/health").await
     }
 
@@ -144,6 +147,14 @@ impl Server {
         program.signal("TERM");
         let (status, _) = program.ended().await;
         assert!(status.success(), "{status}: {}", program.said());
+    }
+
+    /// Ends it as a machine's failure does.
+    pub(crate) async fn kill(&mut self) {
+        let mut program = self.running.take().expect("it runs");
+        program.signal("KILL");
+        let (status, _) = program.ended().await;
+        assert!(!status.success(), "{status}");
     }
 
     /// What it has printed and logged.

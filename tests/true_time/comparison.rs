@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use jdcloud_cdn_exporter::simulator::Traffic;
 
+use crate::figures::{BANDWIDTH, FLOW, WINDOW};
 use crate::http;
 use crate::server::until;
-use crate::site::{BANDWIDTH, FLOW, SETTLE, Site, WINDOW};
+use crate::site::{SETTLE, Site};
 
 const DOCUMENT: &str = include_str!("../../docs/comparison.md");
 

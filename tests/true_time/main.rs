@@ -6,11 +6,14 @@
 #![cfg(test)]
 
 mod comparison;
-mod database;
 mod outages;
 mod recipes;
 mod site;
 
+#[path = "../support/database.rs"]
+mod database;
+#[path = "../support/figures.rs"]
+mod figures;
 #[path = "../support/http.rs"]
 #[allow(dead_code, reason = "other tests look at the headers of a reply")]
 mod http;

@@ -9,8 +9,9 @@ use jdcloud_cdn_exporter::simulator::{Effect, Script, Traffic};
 use tempfile::TempDir;
 
 use crate::database::{close, only, quantile, sum};
+use crate::figures::{FIGURES, Figure, WINDOW, newest_window, window};
 use crate::server::{Server, installed, until};
-use crate::site::{FIGURES, Figure, HORIZON, Site, WINDOW, newest_window, window};
+use crate::site::{HORIZON, Site};
 
 /// How long each part is away, in seconds; with settle it is within the horizon.
 const OUTAGE: i64 = 2_400;
@@ -217,7 +218,7 @@ async fn victoria_metrics_has_every_window_once_after_every_outage() {
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let store = Server::victoria_metrics(folders[0].path(), &[ONCE]).await;
     let write_to = format!("http://{}/api/v1/write", store.address);
-    let scraper = Server::vmagent(folders[1].path(), &job(&site), &write_to).await;
+    let scraper = Server::vmagent(folders[1].path(), &job(&site), &write_to, &[]).await;
     let mut chain = Chain {
         site,
         scraper,
@@ -249,7 +250,7 @@ async fn a_second_prometheus_has_every_window_once_after_every_outage() {
     })
     .await;
     let write_to = format!("http://{}/api/v1/write", store.address);
-    let scraper = Server::vmagent(folders[1].path(), &job(&site), &write_to).await;
+    let scraper = Server::vmagent(folders[1].path(), &job(&site), &write_to, &[]).await;
     let mut chain = Chain {
         site,
         scraper,
@@ -271,7 +272,7 @@ async fn victoria_metrics_counts_windows_twice_without_the_flag() {
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let store = Server::victoria_metrics(folders[0].path(), &[]).await;
     let write_to = format!("http://{}/api/v1/write", store.address);
-    let _scraper = Server::vmagent(folders[1].path(), &job(&site), &write_to).await;
+    let _scraper = Server::vmagent(folders[1].path(), &job(&site), &write_to, &[]).await;
     let windows = site.truth(FIGURES[0], &site.domains[0], site.now() - HORIZON, site.settled());
     let expression = format!(
         "count_over_time({}{{domain=\"{}\"}}[{LOOK_BACK}]) > {}",

@@ -11,8 +11,9 @@ use jdcloud_cdn_exporter::simulator::Traffic;
 use serde_json::Value;
 
 use crate::database::{ask, close, quantile};
+use crate::figures::{BANDWIDTH, EDGE, FLOW, Figure, ORIGIN, WINDOW};
 use crate::server::{Server, installed};
-use crate::site::{BANDWIDTH, EDGE, FLOW, Figure, ORIGIN, Site, WINDOW};
+use crate::site::Site;
 
 const DOCUMENT: &str = include_str!("../../docs/recipes.md");
 

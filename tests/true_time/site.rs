@@ -10,20 +10,17 @@ use jdcloud_cdn_exporter::app::{self, AppError, Parts};
 use jdcloud_cdn_exporter::clock::{Clock, ManualClock};
 use jdcloud_cdn_exporter::config::{self, Environment};
 use jdcloud_cdn_exporter::discovery::Pace;
-use jdcloud_cdn_exporter::model::{Domain, Endpoint, Window};
+use jdcloud_cdn_exporter::model::{Domain, Endpoint};
 use jdcloud_cdn_exporter::plan::Shard;
-use jdcloud_cdn_exporter::simulator::{
-    OwnedDomain, SimulatedAccount, Simulator, SimulatorOptions, Traffic, Truth,
-};
+use jdcloud_cdn_exporter::simulator::{OwnedDomain, SimulatedAccount, Simulator, SimulatorOptions, Traffic};
 use jdcloud_cdn_exporter::web::{Limits, TelemetryPath, listener};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::figures::{self, Figure, WINDOW};
 use crate::http;
 use crate::server::{PATIENCE, free_address, until};
 
-/// From one window's end to the next, in seconds.
-pub(crate) const WINDOW: i64 = 300;
 /// `poll.window`, in seconds.
 pub(crate) const HORIZON: i64 = 3_600;
 /// `poll.settle`, in seconds.
@@ -31,49 +28,6 @@ pub(crate) const SETTLE: i64 = 600;
 
 /// From one poll to the next; a configuration may not ask for so many.
 const POLL: Duration = Duration::from_millis(100);
-
-/// The name of a family, and the figure that it shows, in bytes, bytes per second and ratios.
-pub(crate) type Figure = (&'static str, fn(&Truth) -> Option<f64>);
-
-/// As the documents have it, from decimal megabits, megabytes and percent.
-pub(crate) const FIGURES: [Figure; 5] = [
-    BANDWIDTH,
-    FLOW,
-    ORIGIN,
-    EDGE,
-    ("jdcloud_cdn_window_origin_ratio", |truth| {
-        Some(truth.origin_ratio_percent? / 100.0)
-    }),
-];
-
-pub(crate) const BANDWIDTH: Figure = ("jdcloud_cdn_window_bandwidth_bytes_per_second", |truth| {
-    Some(truth.bandwidth_mbps * 1e6 / 8.0)
-});
-
-pub(crate) const FLOW: Figure = ("jdcloud_cdn_window_flow_bytes", |truth| Some(truth.flow_mb * 1e6));
-
-pub(crate) const ORIGIN: Figure = ("jdcloud_cdn_window_origin_bandwidth_bytes_per_second", |truth| {
-    Some(truth.origin_mbps * 1e6 / 8.0)
-});
-
-pub(crate) const EDGE: Figure = ("jdcloud_cdn_window_edge_bandwidth_bytes_per_second", |truth| {
-    Some(truth.edge_mbps * 1e6 / 8.0)
-});
-
-/// The windows that end in `(start, end]`, by their ends.
-pub(crate) fn ends(start: i64, end: i64) -> impl DoubleEndedIterator<Item = i64> {
-    (start.div_euclid(WINDOW) + 1..=end.div_euclid(WINDOW)).map(|place| place * WINDOW)
-}
-
-/// The window that ends then.
-pub(crate) fn window(end: i64) -> Window {
-    Window::ending_at(end).unwrap()
-}
-
-/// The whole windows since 1970 at this machine's present, as the end of the newest one.
-pub(crate) fn newest_window() -> i64 {
-    Clock::System.now().timestamp().div_euclid(WINDOW) * WINDOW
-}
 
 /// The provider, and the exporter while it runs.
 pub(crate) struct Site {
@@ -211,12 +165,9 @@ impl Site {
 
     /// What a family must show of a domain for the windows that end in `(start, end]`.
     pub(crate) fn truth(&self, figure: Figure, domain: &Domain, start: i64, end: i64) -> Vec<(i64, f64)> {
-        let origin = figure.0.contains("_origin_") || figure.0.contains("_edge_");
-        if origin && Some(domain) == self.domains.last() {
+        if figures::is_of_origin(figure) && Some(domain) == self.domains.last() {
             return Vec::new();
         }
-        ends(start, end)
-            .filter_map(|end| Some((end, figure.1(&self.provider.truth(domain, window(end)))?)))
-            .collect()
+        figures::truth(&self.provider, figure, domain, start, end)
     }
 }
