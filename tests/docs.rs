@@ -1,5 +1,5 @@
-//! What the documents say is true of the code: metrics, flags, routes, links, and configurations that
-//! a reader may copy.
+//! What the documents say is true of the code: metrics, flags, routes, links; and the README says the
+//! same in both languages. The commands and configurations that a reader may copy are run by `docs/test`.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -13,14 +13,13 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, TimeDelta};
 use clap::CommandFactory as _;
 use jdcloud_cdn_exporter::cli::Cli;
-use jdcloud_cdn_exporter::config::{self, Environment};
 use jdcloud_cdn_exporter::exposition::families::FAMILIES;
 use jdcloud_cdn_exporter::exposition::{BuildInfo, Format, SelfMetrics, WINDOW_FAMILIES};
 use jdcloud_cdn_exporter::model::{AccountName, Endpoint};
 use jdcloud_cdn_exporter::observer::Observer as _;
-use jdcloud_cdn_exporter::web::WebConfig;
 
 const README: &str = include_str!("../README.md");
+const CHINESE: &str = include_str!("../README.zh-CN.md");
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -34,15 +33,6 @@ fn words<'a>(text: &'a str, prefix: &str, more: &str) -> BTreeSet<&'a str> {
             let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !more.contains(c));
             &rest[..end.unwrap_or(rest.len())]
         })
-        .collect()
-}
-
-/// The fenced blocks of a language.
-fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
-    let fence = format!("```{language}\n");
-    text.split(fence.as_str())
-        .skip(1)
-        .map(|rest| rest.split("```").next().unwrap())
         .collect()
 }
 
@@ -144,8 +134,12 @@ fn the_readme_has_every_flag_and_no_other() {
     let coded = flags(&command);
     let text: String = README
         .lines()
-        // What cargo is called with is no flag of ours.
-        .filter(|line| !line.trim_start().starts_with("cargo "))
+        // What other programs are called with is no flag of ours.
+        .filter(|line| {
+            !["cargo ", "curl ", "prometheus "]
+                .iter()
+                .any(|other| line.starts_with(other))
+        })
         .collect::<Vec<_>>()
         .join("\n");
     let documented: BTreeSet<String> = words(&text, "--", ".-")
@@ -184,25 +178,26 @@ fn the_readme_shows_the_defaults_of_the_flags() {
 }
 
 #[test]
-fn whole_configurations_in_the_readme_are_valid() {
-    let folder = tempfile::tempdir().unwrap();
-    let secret = folder.path().join("secret_key");
-    fs::write(&secret, "made-up\n").unwrap();
-    let mut checked = 0;
-    for block in blocks(README, "yaml") {
-        if block.starts_with("accounts:") || block.contains("\naccounts:") {
-            let key_file = format!("secret_key_file: {}", secret.display());
-            let block = block.replace("secret_key_file: secret_key", &key_file);
-            let parsed = config::parse(&block, "README.md", &Environment::default());
-            assert!(parsed.is_ok(), "{:?}", parsed.err());
-            checked += 1;
-        } else if block.contains("basic_auth_users:") {
-            let parsed = WebConfig::parse(Path::new("README.md"), block);
-            assert!(parsed.is_ok(), "{:?}", parsed.err());
-            checked += 1;
-        }
+fn the_readme_lists_every_alert_with_its_severity() {
+    let rules = include_str!("../deploy/prometheus/rules.yml");
+    let alerts: Vec<String> = rules
+        .split("- alert: ")
+        .skip(1)
+        .map(|alert| {
+            let name = alert.lines().next().unwrap();
+            let severity = alert.split("severity: ").nth(1).unwrap().lines().next().unwrap();
+            format!("| `{name}` | {severity} | ")
+        })
+        .collect();
+    assert!(alerts.len() >= 11, "{alerts:?}");
+    let rows = README.lines().filter(|line| line.starts_with("| `JdcloudCdn"));
+    for (row, alert) in rows.clone().zip(&alerts) {
+        assert!(
+            row.starts_with(alert),
+            "README.md has {row} where rules.yml has {alert}"
+        );
     }
-    assert!(checked >= 2, "{checked}");
+    assert_eq!(rows.count(), alerts.len(), "alerts in README.md and in rules.yml");
 }
 
 /// Every Markdown file of the project.
@@ -289,4 +284,78 @@ fn every_decision_is_listed() {
         records += 1;
     }
     assert!(records >= 15, "{records}");
+}
+
+/// The parts of a document that a translation keeps: fenced blocks to the letter, and of every other line
+/// what kind of line it is.
+fn skeleton(text: &str) -> Vec<String> {
+    let mut inside = false;
+    let mut found = Vec::new();
+    for line in text.lines() {
+        let fence = line.starts_with("```");
+        if inside || fence {
+            found.push(line.to_owned());
+        } else if line.starts_with('#') {
+            found.push(line.chars().take_while(|c| *c == '#').collect());
+        } else if line.starts_with('|') {
+            found.push(format!("| {} columns", line.matches(" | ").count() + 1));
+        } else if line.starts_with("![") {
+            found.push("a picture".to_owned());
+        }
+        inside ^= fence;
+    }
+    found
+}
+
+/// What stands between backticks outside of fenced blocks.
+fn code_spans(text: &str) -> BTreeSet<&str> {
+    text.split("```")
+        .step_by(2)
+        .flat_map(|prose| prose.split('`').skip(1).step_by(2))
+        .collect()
+}
+
+#[test]
+fn the_readme_says_the_same_in_both_languages() {
+    let (english, chinese) = (skeleton(README), skeleton(CHINESE));
+    for (place, (ours, theirs)) in english.iter().zip(&chinese).enumerate() {
+        assert_eq!(
+            ours,
+            theirs,
+            "README.md and README.zh-CN.md part at heading, table row or line of code {place}, after {:?}",
+            english[..place].last()
+        );
+    }
+    assert_eq!(
+        english.len(),
+        chinese.len(),
+        "one README goes on where the other ends"
+    );
+    assert!(english.len() > 100, "{english:?}");
+
+    let only = |ours: &BTreeSet<&str>, theirs: &BTreeSet<&str>| {
+        ours.difference(theirs)
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    let (english, chinese) = (code_spans(README), code_spans(CHINESE));
+    assert_eq!(
+        only(&english, &chinese),
+        Vec::<String>::new(),
+        "in README.md only"
+    );
+    assert_eq!(
+        only(&chinese, &english),
+        Vec::<String>::new(),
+        "in README.zh-CN.md only"
+    );
+
+    // Anchors are headings, which have other words; the files themselves name each other.
+    let files = |text: &'static str| -> BTreeSet<&str> {
+        links(text)
+            .map(|link| link.split('#').next().unwrap())
+            .filter(|file| !file.is_empty() && !file.starts_with("README"))
+            .collect()
+    };
+    assert_eq!(files(README), files(CHINESE), "the links of both");
 }

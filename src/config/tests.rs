@@ -180,6 +180,39 @@ fn the_sample_has_every_key_and_no_other() {
     );
 }
 
+/// The README's reference has a row for every key, with its default; a key of a section that has a row of
+/// its own is named in it.
+#[test]
+fn the_readme_has_every_key_with_its_default() {
+    let readme = include_str!("../../README.md");
+    let row = |path: &str| {
+        readme
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{path}` | ")))
+    };
+    for key in KEYS {
+        let whole = key.pattern.trim_end_matches("[]");
+        if let Some(row) = row(key.pattern).or_else(|| row(whole)) {
+            let default = key.default.map(|default| format!("` | `{default}` | "));
+            assert!(
+                row.contains(default.as_deref().unwrap_or("")),
+                "{row}: {default:?}"
+            );
+            continue;
+        }
+        let name = whole.rsplit('.').next().unwrap();
+        let mut sections = whole.match_indices('.').map(|(end, _)| &whole[..end]);
+        assert!(
+            sections.any(|section| {
+                let row = row(section).or_else(|| row(section.trim_end_matches("[]")));
+                row.is_some_and(|row| row.contains(&format!("`{name}`")))
+            }),
+            "README.md has no row for {}, and none of a section of it names {name}",
+            key.pattern
+        );
+    }
+}
+
 #[test]
 fn every_setting_can_come_from_the_environment() {
     let variables = [
