@@ -23,6 +23,7 @@ test: parts lint ## Checks everything; installs what it needs (Debian: apt-get, 
 	$(CARGO) build --locked --release
 	env -u JDCLOUD_CHAOS_SECONDS $(REAL_PARTS) $(CARGO) test --locked
 	$(REAL_PARTS) deploy/test
+	$(REAL_PARTS) docs/test
 	python3 benches/scale --help >/dev/null
 	@echo "make test: everything passed"
 
