@@ -180,18 +180,13 @@ def scraped_labels(binary, objects):
 
 def complaints(binary, cases):
     """Of running every case; `cases` has the objects by name."""
-    sharding = "--shard" in subprocess.run([binary, "--help"], capture_output=True, text=True, check=True).stdout
-
-    def run(name, objects):
-        if "--shard" in str(objects.one("StatefulSet")) and not sharding:
-            print(f"skip: running the case {name}: {binary} has no --shard")
-            return []
+    def run(objects):
         checks = [configuration_passes, pods_run] if objects.configuration() else [pods_run]
         return [line for check in checks for line in check(binary, objects)]
 
     # Their waits for a first round pass side by side.
     with ThreadPoolExecutor(max_workers=len(cases) + 1) as pool:
-        running = {name: pool.submit(run, name, objects) for name, objects in cases.items()}
+        running = {name: pool.submit(run, objects) for name, objects in cases.items()}
         running["labels"] = pool.submit(lambda: list(scraped_labels(binary, cases["sharded"])))
         for name, outcome in running.items():
             try:
