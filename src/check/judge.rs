@@ -130,10 +130,20 @@ fn other_day(day: AcceptedDay, probe: &Probe, circumstances: &Circumstances<'_>)
             what,
             "nothing: close to midnight the exporter tries both days by itself",
         )
-    } else {
+    } else if probe.skew.is_some() {
         Finding::problem(
             format!("{what}: the day in the time zone {zone}"),
             "correct api.time_zone: the provider's documents point to \"+08:00\"",
+        )
+    } else {
+        // Without the provider's time, a clock that is off by hours looks like a wrong zone.
+        Finding::problem(
+            format!("{what}: the day in the time zone {zone}, by this machine's clock"),
+            format!(
+                "compare this machine's clock, which shows {}, with the true time; if it is right, correct \
+                 api.time_zone: the provider's documents point to \"+08:00\"",
+                minute(probe.at)
+            ),
         )
     }
 }
@@ -289,6 +299,23 @@ mod tests {
                 assert_eq!(*what, format!("{said}; it shows 2026-11-22 12:04 UTC"));
                 assert!(remedy.contains("time server"), "{remedy}");
             }
+        }
+    }
+
+    #[test]
+    fn another_day_without_the_providers_time_may_be_the_clocks_fault() {
+        let probe = Probe {
+            day: Some(AcceptedDay {
+                shift: DateShift::Tomorrow,
+                near_date_line: false,
+            }),
+            skew: None,
+            ..probe()
+        };
+        let told = told(&probe);
+        let (_, _, remedy) = told.iter().find(|(grave, ..)| *grave).unwrap();
+        for part in ["clock, which shows 2026-11-22 12:04 UTC", "correct api.time_zone"] {
+            assert!(remedy.contains(part), "{part}: {told:?}");
         }
     }
 
