@@ -267,8 +267,9 @@ impl<C: Catalogue, T: Taker> Discovery<C, T> {
             ..
         } = &self.surroundings;
         let pause = pace.pause(self.failures, account).max(unlisted.not_before());
+        let stays = what_stays(self.progress.view().domains);
         tracing::warn!(%account, reason = %unlisted.reason(), again_in = ?pause,
-            "discovery failed, the last good list stays in use: {unlisted}");
+            "discovery failed, {stays}: {unlisted}");
         let now = clock.now();
         observer.discovery_ended(account, now, Some(unlisted.reason()));
         self.progress.ended(now, Some(unlisted.to_string()));
@@ -291,6 +292,14 @@ impl<C: Catalogue, T: Taker> Discovery<C, T> {
                 }
             }
         }
+    }
+}
+
+/// What is polled after a failure, in the words of the log: `domains` are those of the last good list.
+fn what_stays(domains: Option<usize>) -> &'static str {
+    match domains {
+        Some(_) => "the last good list stays in use",
+        None => "there is no list yet, so only listed domains are polled",
     }
 }
 

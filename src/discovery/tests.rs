@@ -437,3 +437,11 @@ async fn a_list_that_nobody_wants_any_more_is_no_failure() {
     assert_eq!(script.asked().len(), 2);
     running.end().await;
 }
+
+#[test]
+fn a_list_that_never_came_is_not_said_to_stay() {
+    assert!(what_stays(None).starts_with("there is no list yet"));
+    for domains in [0, 5] {
+        assert_eq!(what_stays(Some(domains)), "the last good list stays in use");
+    }
+}
