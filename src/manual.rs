@@ -20,7 +20,9 @@ pub fn completions(shell: Shell) -> String {
     };
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), NAME, &mut script);
-    text(&script)
+    // For bash, clap_complete writes a hyphen in the program's name in two ways, so that nothing is
+    // completed behind a subcommand (clap's issue 6421). Nothing is replaced once that is mended.
+    text(&script).replace(&NAME.replace('-', "__subcmd__"), &NAME.replace('-', "__"))
 }
 
 /// The manual page in roff, `man` section 1.
@@ -104,6 +106,33 @@ mod tests {
         assert!(!page.contains(".SS man"), "{page}");
         for (code, meaning) in EXIT_STATUS {
             assert!(page.contains(&format!(".TP\n{code}\n{meaning}\n")), "{page}");
+        }
+    }
+
+    #[test]
+    fn bash_completes_behind_a_subcommand() {
+        let script = completions(Shell::Bash);
+        for (words, completed) in [
+            ("ch", "check"),
+            ("check --l", "--live"),
+            ("plan --sha", "--shards"),
+        ] {
+            let last = words.rsplit(' ').next().unwrap();
+            let tried = format!(
+                "{script}\nCOMP_WORDS=({NAME} {words})\nCOMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n\
+                 $(complete -p {NAME} | sed 's/.*-F \\([^ ]*\\).*/\\1/') {NAME} {last} \
+                 \"${{COMP_WORDS[COMP_CWORD - 1]}}\"\nprintf '%s\\n' \"${{COMPREPLY[@]}}\""
+            );
+            let output = std::process::Command::new("bash")
+                .args(["-c", &tried])
+                .output()
+                .unwrap();
+            let offered = text(&output.stdout);
+            assert!(
+                offered.lines().any(|line| line == completed),
+                "{words}: {offered}{}",
+                text(&output.stderr)
+            );
         }
     }
 
