@@ -1,5 +1,6 @@
 //! The lists that were discovered, and a configuration joined with them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
@@ -52,10 +53,11 @@ pub(super) fn list_source(api: &Api, account: &Account) -> u64 {
 
 /// What is to be polled, before it is shared out.
 #[derive(Debug)]
-pub(super) struct Joined {
+pub(super) struct Joined<'a> {
     /// The configuration, with the discovered domains of each account behind the listed ones. Accounts
-    /// without any stay: their limits and names do not depend on lists.
-    pub(super) config: Config,
+    /// without any stay: their limits and names do not depend on lists. Without lists it is no copy, which
+    /// a hundred thousand domains would show.
+    pub(super) config: Cow<'a, Config>,
     /// How many domains the filter of an account selects of its list, where it has one.
     pub(super) selected: Vec<(AccountName, usize)>,
     /// Discovered domains that stay with another account.
@@ -104,8 +106,15 @@ impl fmt::Display for TooMany {
 ///
 /// A domain is read through one account: through the one that lists it, or else through the first in the
 /// configuration that discovers it. So who reads it does not depend on who was asked first.
-pub(super) fn joined(config: &Config, lists: &Lists) -> Result<Joined, Vec<TooMany>> {
-    let mut config = config.clone();
+pub(super) fn joined<'a>(config: &'a Config, lists: &Lists) -> Result<Joined<'a>, Vec<TooMany>> {
+    let mut config = Cow::Borrowed(config);
+    if lists.0.is_empty() {
+        return Ok(Joined {
+            config,
+            selected: Vec::new(),
+            contested: Vec::new(),
+        });
+    }
     let mut taken: HashMap<Domain, AccountName> = HashMap::new();
     for account in &config.accounts {
         let listed = account.domains.iter().map(|domain| domain.name.clone());
@@ -115,7 +124,7 @@ pub(super) fn joined(config: &Config, lists: &Lists) -> Result<Joined, Vec<TooMa
     let mut contested: BTreeMap<(AccountName, AccountName), (usize, Domain)> = BTreeMap::new();
     let mut too_many = Vec::new();
     let api = config.api.clone();
-    for account in &mut config.accounts {
+    for account in &mut config.to_mut().accounts {
         let (Some(discover), Some(list)) = (&account.discover, lists.of(account, &api)) else {
             continue;
         };
@@ -204,7 +213,7 @@ mod tests {
         })
     }
 
-    fn names(joined: &Joined, place: usize) -> Vec<&str> {
+    fn names<'a>(joined: &'a Joined<'_>, place: usize) -> Vec<&'a str> {
         let domains = joined.config.accounts[place].domains.iter();
         domains.map(|domain| domain.name.as_str()).collect()
     }

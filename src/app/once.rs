@@ -67,6 +67,6 @@ pub async fn discover_once(config: &Config, clock: &Clock) -> Result<Config, Vec
         return Err(problems);
     }
     joined(config, &lists)
-        .map(|joined| joined.config)
+        .map(|joined| joined.config.into_owned())
         .map_err(|too_many| too_many.iter().map(ToString::to_string).collect())
 }

@@ -39,7 +39,8 @@ pub(super) struct Reloader {
 struct State {
     pollers: Pollers,
     discoveries: Discoveries,
-    config: Config,
+    /// What lists are joined with, if there can be any: a hundred thousand domains are not kept twice.
+    config: Option<Arc<Config>>,
     lists: Lists,
     shard: Shard,
     notices: Notices,
@@ -90,6 +91,12 @@ impl State {
     }
 }
 
+/// The configuration, if an account of it discovers.
+fn joinable(config: Arc<Config>) -> Option<Arc<Config>> {
+    let discovers = config.accounts.iter().any(|account| account.discover.is_some());
+    discovers.then_some(config)
+}
+
 impl Reloader {
     /// Nothing is in force before [`Reloader::start`].
     pub(super) fn new(
@@ -108,7 +115,7 @@ impl Reloader {
             state: Mutex::new(State {
                 pollers,
                 discoveries,
-                config,
+                config: Some(Arc::new(config)),
                 lists: Lists::default(),
                 shard,
                 notices: Notices::default(),
@@ -125,8 +132,12 @@ impl Reloader {
     /// Takes over the configuration that it was made with.
     pub(super) async fn start(&self) -> Result<(), ClientError> {
         let mut state = self.state.lock().await;
-        let config = state.config.clone();
-        match state.apply(&config, Lists::default()) {
+        let Some(config) = state.config.take() else {
+            return Ok(());
+        };
+        let applied = state.apply(&config, Lists::default());
+        state.config = joinable(config);
+        match applied {
             // Without lists there cannot be more domains than the configuration has been checked for.
             Ok(()) | Err(Refused::TooMany(_)) => Ok(()),
             Err(Refused::Client(error)) => Err(error),
@@ -141,7 +152,9 @@ impl Reloader {
         list: Arc<DomainList>,
     ) -> Result<Taken, Unlisted> {
         let mut state = self.state.lock().await;
-        let config = state.config.clone();
+        let Some(config) = state.config.clone() else {
+            return Ok(Taken::Stale);
+        };
         let Some(discovering) = config.accounts.iter().find(|known| {
             known.name == *account && known.discover.is_some() && list_source(&config.api, known) == source
         }) else {
@@ -191,7 +204,7 @@ impl Reloader {
                 match state.apply(&config, lists) {
                     Ok(()) => {
                         self.listed().clone_from(&config.shards);
-                        state.config = config;
+                        state.config = joinable(Arc::new(config));
                         Ok(())
                     }
                     Err(refused) => Err(refused.problems()),

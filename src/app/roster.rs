@@ -1,5 +1,6 @@
 //! What this process really polls: of a configuration, what its shard owns.
 
+use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
 use crate::config::Config;
@@ -7,7 +8,7 @@ use crate::model::AccountName;
 use crate::plan::Shard;
 
 /// The configuration with only the domains that the shard owns.
-pub(super) fn effective(config: &Config, shard: Shard) -> Config {
+pub(super) fn effective(config: &Config, shard: Shard) -> Cow<'_, Config> {
     config.of_shard(shard)
 }
 

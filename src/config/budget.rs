@@ -1,6 +1,7 @@
 //! What a configuration costs in calls, and the refusal of one that no rate limit would let be polled in
 //! time: the numbers, and the settings that would do.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::accounts::MAX_BATCH;
@@ -39,10 +40,10 @@ impl Config {
     /// The configuration with only the domains that a shard owns. Accounts that are left without any
     /// stay: their limits and names do not depend on how many shards there are.
     #[must_use]
-    pub fn of_shard(&self, shard: Shard) -> Self {
-        let mut config = self.clone();
+    pub fn of_shard(&self, shard: Shard) -> Cow<'_, Self> {
+        let mut config = Cow::Borrowed(self);
         if !shard.is_whole() {
-            for account in &mut config.accounts {
+            for account in &mut config.to_mut().accounts {
                 account.domains.retain(|domain| shard.owns(&domain.name));
             }
         }
