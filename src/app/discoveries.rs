@@ -51,6 +51,7 @@ pub(super) struct Discoveries {
     tasks: Tasks,
     pace: Pace,
     running: HashMap<AccountName, Running>,
+    reloads: u64,
     views: DiscoveryViews,
 }
 
@@ -75,12 +76,18 @@ impl Discoveries {
             tasks,
             pace,
             running: HashMap::new(),
+            reloads: 0,
             views: DiscoveryViews::default(),
         }
     }
 
     pub(super) fn views(&self) -> DiscoveryViews {
         Arc::clone(&self.views)
+    }
+
+    /// The configuration that is taken over next is that of a reload: every list is asked for at once.
+    pub(super) fn reloading(&mut self) {
+        self.reloads += 1;
     }
 
     /// Takes over a configuration that `pollers` have taken over, and how many domains each filter
@@ -112,6 +119,7 @@ impl Discoveries {
             let assignment = Arc::new(Assignment {
                 account: account.name.clone(),
                 source: list_source(&config.api, account),
+                reload: self.reloads,
                 max_domains: account.max_domains,
                 catalogue: client,
                 lane,

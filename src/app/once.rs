@@ -29,6 +29,7 @@ pub async fn discover_once(config: &Config, clock: &Clock) -> Result<Config, Vec
     let assignment = |account: &Account| Assignment {
         account: account.name.clone(),
         source: list_source(&config.api, account),
+        reload: 0,
         max_domains: account.max_domains,
         catalogue: Client::new(
             connections.clone(),

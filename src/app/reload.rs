@@ -201,6 +201,7 @@ impl Reloader {
         let applied = match loaded {
             Ok(Ok(config)) => {
                 let lists = state.lists.clone();
+                state.discoveries.reloading();
                 match state.apply(&config, lists) {
                     Ok(()) => {
                         self.listed().clone_from(&config.shards);

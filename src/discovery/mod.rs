@@ -64,6 +64,8 @@ pub struct Assignment<C> {
     pub account: AccountName,
     /// Another source (user, address) has another list: an attempt at the old one is given up.
     pub source: u64,
+    /// Grows with every reload, which is how an operator asks for the list at once.
+    pub reload: u64,
     /// The most domains; a list that is much longer is not read to its end.
     pub max_domains: usize,
     /// Where pages come from.
@@ -277,7 +279,8 @@ impl<C: Catalogue, T: Taker> Discovery<C, T> {
     }
 
     /// Sleeps, unless another assignment makes another attempt worth while at once: one of another
-    /// source, or any after a failure, whose cause it may have removed. Says whether to go on.
+    /// source or of a reload, or any after a failure, whose cause it may have removed. Says whether to
+    /// go on.
     async fn sleep_until(&mut self, due: Instant, done: &Assignment<C>) -> bool {
         loop {
             tokio::select! {
@@ -286,7 +289,8 @@ impl<C: Catalogue, T: Taker> Discovery<C, T> {
                     if changed.is_err() {
                         return false;
                     }
-                    if self.failures > 0 || self.assignments.borrow_and_update().source != done.source {
+                    let given = Arc::clone(&self.assignments.borrow_and_update());
+                    if self.failures > 0 || given.source != done.source || given.reload != done.reload {
                         return true;
                     }
                 }

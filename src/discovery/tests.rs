@@ -117,6 +117,7 @@ fn assignment(script: &Script, source: u64, max_domains: usize) -> Arc<Assignmen
         lane: Arc::new(Lane::new(account.clone(), 8, 1_000.0, Arc::new(Ends::default()))),
         account,
         source,
+        reload: 0,
         max_domains,
         catalogue: script.clone(),
     })
@@ -418,6 +419,27 @@ async fn after_a_failure_a_reload_is_reason_enough_to_try_again() {
     running.assignments.send_replace(assignment(&script, 1, 2_000));
     running.until(3).await;
     assert_eq!(running.taken(), [5]);
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_asks_for_the_list_at_once_and_for_no_other_reason_again() {
+    let script = Script::new(|call, wanted| faithful(5 + call, wanted));
+    let running = Running::start(&script, 2_000);
+    running.until(100).await;
+    let reloaded = |reload| {
+        let assignment = Arc::into_inner(assignment(&script, 1, 2_000)).unwrap();
+        Arc::new(Assignment { reload, ..assignment })
+    };
+    running.assignments.send_replace(reloaded(1));
+    running.until(101).await;
+    assert_eq!(running.taken(), [5, 6]);
+    // The list of another account was taken over, and all are assigned anew.
+    running.assignments.send_replace(reloaded(1));
+    running.until(700).await;
+    assert_eq!(running.taken(), [5, 6]);
+    running.until(702).await;
+    assert_eq!(running.taken(), [5, 6, 7], "and in its time");
     running.end().await;
 }
 
