@@ -164,17 +164,22 @@ fn slowest_age(
 
 /// Whether the configured `settle` is long enough for a window that appeared at this age.
 fn settle(age: TimeDelta, circumstances: &Circumstances<'_>) -> String {
-    let enough = TimeDelta::minutes((age + TimeDelta::seconds(59)).num_minutes());
+    // The newest window is up to five minutes older than it had to be to come: what tells is the one after
+    // it, which is not there at its age.
+    let missing = age - TimeDelta::seconds(Window::SECONDS);
     let configured = circumstances.settle;
-    let verdict = if age <= configured {
-        "is enough"
+    let verdict = if missing <= configured {
+        "is enough by this one look".to_owned()
     } else {
-        "is too short"
+        let minutes = TimeDelta::minutes(missing.num_minutes());
+        format!(
+            "is too short by this one look: the window that ended {} ago is not there yet",
+            words(minutes)
+        )
     };
     format!(
-        "{} {verdict} by this one look, which needs {}; jdcloud_cdn_exporter_window_delay_seconds shows it over time",
-        words(configured),
-        words(enough)
+        "{} {verdict}; jdcloud_cdn_exporter_window_delay_seconds shows it over time",
+        words(configured)
     )
 }
 
@@ -262,21 +267,12 @@ mod tests {
     #[test]
     fn settle_is_compared_with_the_slowest_domain_that_is_not_idle() {
         for (domains, said) in [
-            (
-                &[&["12:00"][..]][..],
-                "10m is enough by this one look, which needs 4m;",
-            ),
-            (
-                &[&["12:00"], &["11:55"]],
-                "10m is enough by this one look, which needs 9m;",
-            ),
-            (
-                &[&["11:50"], &["11:20"]],
-                "10m is too short by this one look, which needs 14m;",
-            ),
+            (&[&["12:00"][..]][..], "10m is enough by this one look;"),
+            (&[&["12:00"], &["11:55"]], "10m is enough by this one look;"),
+            (&[&["11:50"], &["11:20"]], "10m is enough by this one look;"),
             (
                 &[&["11:20"]],
-                "10m is too short by this one look, which needs 44m;",
+                "10m is too short by this one look: the window that ended 39m ago is not there yet;",
             ),
         ] {
             let text = line(&seen(domains), "settle").unwrap();
