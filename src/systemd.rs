@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 /// The service is up: listening, configured, polling.
@@ -30,22 +31,28 @@ pub fn status(line: &str) {
 }
 
 /// Sends signs of life at half of `WATCHDOG_USEC` until `stop`; returns at once if the service
-/// manager asks for none. Running on the runtime that polls and serves, it falls silent when that
-/// runtime hangs.
-pub async fn watchdog(stop: CancellationToken) {
+/// manager asks for none. Running on the runtime that serves, it falls silent when that one hangs, and
+/// when the one that polls (`polling`) does not answer.
+pub async fn watchdog(stop: CancellationToken, polling: Handle) {
     let Some(timeout) = sd_notify::watchdog_enabled() else {
         return;
     };
-    beat(timeout, stop, || notify(&[NotifyState::Watchdog])).await;
+    beat(timeout, stop, &polling, || notify(&[NotifyState::Watchdog])).await;
 }
 
-async fn beat(timeout: Duration, stop: CancellationToken, mut sign_of_life: impl FnMut()) {
+async fn beat(timeout: Duration, stop: CancellationToken, polling: &Handle, mut sign_of_life: impl FnMut()) {
     let mut ticks = tokio::time::interval((timeout / 2).max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
+        let answer = async {
+            ticks.tick().await;
+            polling.spawn(async {}).await.is_ok()
+        };
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = ticks.tick() => sign_of_life(),
+            alive = answer => if alive {
+                sign_of_life();
+            },
         }
     }
 }
@@ -64,19 +71,42 @@ mod tests {
     async fn the_watchdog_is_fed_at_half_its_time() {
         let (stop, mut beats) = (CancellationToken::new(), 0);
         let after = tokio::time::sleep(Duration::from_secs(31));
+        let polling = Handle::current();
         tokio::select! {
-            () = beat(Duration::from_secs(20), stop, || beats += 1) => {}
+            () = beat(Duration::from_secs(20), stop, &polling, || beats += 1) => {}
             () = after => {}
         }
         // At 0, 10, 20 and 30 s.
         assert_eq!(beats, 4);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn the_watchdog_is_not_fed_while_the_thread_that_polls_gives_no_answer() {
+        // Nothing runs on a runtime of this kind unless somebody waits on it.
+        let hanging = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let gone = {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let handle = runtime.handle().clone();
+            runtime.shutdown_background();
+            handle
+        };
+        for polling in [hanging.handle(), &gone] {
+            let (stop, mut beats) = (CancellationToken::new(), 0);
+            let after = tokio::time::sleep(Duration::from_secs(31));
+            tokio::select! {
+                () = beat(Duration::from_secs(20), stop, polling, || beats += 1) => {}
+                () = after => {}
+            }
+            assert_eq!(beats, 0);
+        }
+        hanging.shutdown_background();
+    }
+
     #[tokio::test]
     async fn without_a_service_manager_nothing_happens() {
         ready();
         reloading();
-        watchdog(CancellationToken::new()).await;
+        watchdog(CancellationToken::new(), Handle::current()).await;
         stopping();
     }
 }

@@ -140,10 +140,11 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     let serving = server.serve(listeners, stop.clone());
     let hangups = Hangups::new().each(|| reloader.reload());
     systemd::ready();
+    let watchdog = systemd::watchdog(stop.clone(), polling.handle().clone());
     let ended = tokio::select! {
         outcome = serving => outcome.map_err(AppError::Serve),
         part = failed.unexpected_end() => Err(AppError::PartEnded(part)),
-        () = async { tokio::join!(hangups, systemd::watchdog(stop.clone())); } => Ok(()),
+        () = async { tokio::join!(hangups, watchdog); } => Ok(()),
     };
     systemd::stopping();
     stop.cancel();
