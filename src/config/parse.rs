@@ -263,6 +263,10 @@ pub(super) fn host_and_port(given: Given<'_>) -> Result<String, String> {
     let text = raw_text(given)?;
     let remedy = "write host:port, for example exporter-0.example.com:10530 or [::1]:10530";
     let refused = |problem: &str| Err(format!("is {}, {problem}; {remedy}", quote(text)));
+    if text.contains('@') {
+        // Not quoted: what stands before the @ may be a password.
+        return Err(format!("carries a user or password; {remedy}"));
+    }
     if text.contains("://") {
         return refused("with a scheme");
     }
@@ -507,6 +511,15 @@ mod tests {
             "",
         ] {
             assert!(spelled(text, host_and_port).is_err(), "{text:?}");
+        }
+        for text in [
+            "scraper:hunter2@a.com:80",
+            "http://scraper:hunter2@a.com:80",
+            "x:hunter2@",
+        ] {
+            let problem = spelled(text, host_and_port).unwrap_err();
+            assert!(problem.starts_with("carries a user or password; "), "{problem}");
+            assert!(!problem.contains("hunter2"), "{problem}");
         }
     }
 
