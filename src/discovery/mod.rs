@@ -279,8 +279,9 @@ impl<C: Catalogue, T: Taker> Discovery<C, T> {
     }
 
     /// Sleeps, unless another assignment makes another attempt worth while at once: one of another
-    /// source or of a reload, or any after a failure, whose cause it may have removed. Says whether to
-    /// go on.
+    /// source or of a reload. All are assigned anew when the list of any account is taken over too, which
+    /// removes no cause of a failure, and must not cut short what the provider asked to wait. Says
+    /// whether to go on.
     async fn sleep_until(&mut self, due: Instant, done: &Assignment<C>) -> bool {
         loop {
             tokio::select! {
@@ -290,7 +291,7 @@ impl<C: Catalogue, T: Taker> Discovery<C, T> {
                         return false;
                     }
                     let given = Arc::clone(&self.assignments.borrow_and_update());
-                    if self.failures > 0 || given.source != done.source || given.reload != done.reload {
+                    if given.source != done.source || given.reload != done.reload {
                         return true;
                     }
                 }

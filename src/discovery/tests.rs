@@ -123,6 +123,12 @@ fn assignment(script: &Script, source: u64, max_domains: usize) -> Arc<Assignmen
     })
 }
 
+/// The same again, by a reload.
+fn reloaded(script: &Script, reload: u64) -> Arc<Assignment<Script>> {
+    let assignment = Arc::into_inner(assignment(script, 1, 2_000)).unwrap();
+    Arc::new(Assignment { reload, ..assignment })
+}
+
 /// A running discovery.
 struct Running {
     assignments: watch::Sender<Arc<Assignment<Script>>>,
@@ -416,9 +422,29 @@ async fn after_a_failure_a_reload_is_reason_enough_to_try_again() {
     });
     let running = Running::start(&script, 2_000);
     running.until(2).await;
-    running.assignments.send_replace(assignment(&script, 1, 2_000));
+    running.assignments.send_replace(reloaded(&script, 1));
     running.until(3).await;
     assert_eq!(running.taken(), [5]);
+    running.end().await;
+}
+
+/// All are assigned anew when the list of any account is taken over.
+#[tokio::test(start_paused = true)]
+async fn a_list_of_another_account_does_not_cut_a_pause_short() {
+    let after = Some(Duration::from_secs(300));
+    let script = Script::new(move |call, wanted| match call {
+        0 => failure(Reason::Throttled, Disposition::Retry { after }),
+        _ => faithful(1, wanted),
+    });
+    let running = Running::start(&script, 2_000);
+    for seconds in [100, 200] {
+        running.until(seconds).await;
+        running.assignments.send_replace(assignment(&script, 1, 2_000));
+    }
+    running.until(299).await;
+    assert_eq!(script.asked().len(), 1);
+    running.until(301).await;
+    assert_eq!(running.taken(), [1]);
     running.end().await;
 }
 
@@ -427,15 +453,11 @@ async fn a_reload_asks_for_the_list_at_once_and_for_no_other_reason_again() {
     let script = Script::new(|call, wanted| faithful(5 + call, wanted));
     let running = Running::start(&script, 2_000);
     running.until(100).await;
-    let reloaded = |reload| {
-        let assignment = Arc::into_inner(assignment(&script, 1, 2_000)).unwrap();
-        Arc::new(Assignment { reload, ..assignment })
-    };
-    running.assignments.send_replace(reloaded(1));
+    running.assignments.send_replace(reloaded(&script, 1));
     running.until(101).await;
     assert_eq!(running.taken(), [5, 6]);
     // The list of another account was taken over, and all are assigned anew.
-    running.assignments.send_replace(reloaded(1));
+    running.assignments.send_replace(reloaded(&script, 1));
     running.until(700).await;
     assert_eq!(running.taken(), [5, 6]);
     running.until(702).await;
