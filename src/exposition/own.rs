@@ -93,3 +93,86 @@ impl OwnParts {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta};
+
+    use super::*;
+    use crate::exposition::BuildInfo;
+    use crate::model::{AccountName, DiscoveryReason, Endpoint, Reason, Reject, Rejects};
+    use crate::observer::Observer;
+    use crate::plan::Shard;
+
+    const FLOW: Endpoint = Endpoint::BandwidthFlow;
+
+    fn metrics() -> Arc<SelfMetrics> {
+        let build = BuildInfo {
+            version: "",
+            revision: "",
+            rustc: "",
+        };
+        SelfMetrics::new(build).unwrap()
+    }
+
+    /// The page's lines, without those that change without an event.
+    fn lines(parts: &OwnParts) -> Vec<String> {
+        let part = parts.get(Format::Text, false).unwrap();
+        let text = String::from_utf8(part.bytes.to_vec()).unwrap();
+        let lines = text.lines().filter(|line| !line.starts_with("process_"));
+        lines.map(str::to_owned).collect()
+    }
+
+    /// Time stands still, so that only the event can make the kept part outdated.
+    #[tokio::test(start_paused = true)]
+    async fn every_event_is_on_the_next_page() {
+        type Event = (&'static str, fn(&SelfMetrics, &AccountName));
+        let events: [Event; 18] = [
+            ("request", |m, _| m.request_finished(FLOW, Duration::ZERO, None)),
+            ("failed request", |m, _| {
+                m.request_finished(FLOW, Duration::ZERO, Some(Reason::Timeout));
+            }),
+            ("retry", |m, _| m.request_retried(FLOW)),
+            ("reject", |m, _| {
+                let mut rejects = Rejects::default();
+                rejects.add(Reject::UnknownDomain);
+                m.rejected(FLOW, rejects);
+            }),
+            ("poll", |m, _| m.poll_finished(FLOW, Duration::ZERO)),
+            ("overrun", |m, _| m.polls_overrun(FLOW, 1)),
+            ("success", |m, a| m.succeeded(a, FLOW, DateTime::UNIX_EPOCH)),
+            ("window", |m, _| m.window_appeared(FLOW, TimeDelta::zero())),
+            ("revision", |m, _| m.window_revised(FLOW, None, true)),
+            ("rate", |m, a| m.request_rate(a, 3.0)),
+            ("skew", |m, _| m.clock_skew(TimeDelta::seconds(1))),
+            ("discovering", |m, a| m.discovering(&[(a.clone(), Some(3))])),
+            ("list", |m, a| m.discovery_ended(a, DateTime::UNIX_EPOCH, None)),
+            ("no list", |m, a| {
+                m.discovery_ended(a, DateTime::UNIX_EPOCH, Some(DiscoveryReason::Incomplete));
+            }),
+            ("reload", |m, _| m.reload_succeeded(DateTime::UNIX_EPOCH)),
+            ("refused reload", |m, _| m.reload_failed()),
+            ("shard", |m, _| m.is_shard(Shard::new(1, 2).unwrap())),
+            ("accounts", |m, _| m.retain_accounts(&[])),
+        ];
+        let metrics = metrics();
+        let account = AccountName::new("a");
+        let parts = OwnParts::new(Arc::clone(&metrics));
+        for (name, event) in events {
+            let before = lines(&parts);
+            event(&metrics, &account);
+            assert_ne!(before, lines(&parts), "{name}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_an_event_a_part_is_shared_for_as_long_as_it_says() {
+        let parts = OwnParts::new(metrics());
+        let get = || parts.get(Format::Text, true).unwrap();
+        let first = get();
+        tokio::time::advance(PROCESS_REUSE.saturating_sub(Duration::from_millis(1))).await;
+        assert!(Arc::ptr_eq(&first, &get()));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(!Arc::ptr_eq(&first, &get()));
+    }
+}
