@@ -208,8 +208,8 @@ fn is_under(file: &str, places: &[&str]) -> bool {
 /// What of a wall's names a file names.
 fn breaches(wall: &Wall, file: &str, source: &str) -> Vec<String> {
     let applies = (wall.within.is_empty() || is_under(file, wall.within)) && !is_under(file, wall.except);
-    // A file of its own for tests is named so; what is in it is not shipped.
-    if !applies || file.ends_with("tests.rs") {
+    // Files of their own for tests, and folders of them, are named so; what is in them is not shipped.
+    if !applies || file.ends_with("tests.rs") || file.contains("/tests/") {
         return Vec::new();
     }
     let code = code(source);

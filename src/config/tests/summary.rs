@@ -1,0 +1,23 @@
+//! What is printed about a valid configuration.
+
+use super::super::Summary;
+use super::*;
+
+#[test]
+fn the_summary_counts_calls_by_batch_and_interval() {
+    let text = "poll: {interval: 30s}\naccounts:\n  - username: u\n    secret_key: abc\n    \
+                origin_ratio_batch: 2\n    domains: [a.com, b.com, c.com, {name: d.com, endpoints: \
+                [bandwidth_flow]}]\n";
+    let config = load_text(text, &[]).unwrap();
+    // Four calls of bandwidth_flow and two of origin_ratio (three domains by two), twice a minute.
+    assert_eq!(
+        Summary(&config).to_string(),
+        "accounts: 1, domains: 4, calls per minute: 12.0\n\
+         \x20 u: bandwidth_flow of 4 domains by 1, origin_ratio of 3 domains by 2, decimal units, 12.0 calls \
+         per minute\n\
+         provider: https://opencdn.jcloud.com/, time zone +08:00; for each account at most 8 requests at once \
+         and 10 per second; a request may take 10s and its reply 33554432 bytes\n\
+         polls: every 30s, the last 1h each time; a window is shown once it is 10m old and vanishes when it is \
+         40m old"
+    );
+}
