@@ -207,24 +207,40 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
     line
 }
 
+/// Keeps the log of tests about it.
 #[cfg(test)]
-mod tests {
+pub(crate) mod kept {
     use std::io;
     use std::sync::{Arc, Mutex};
 
-    use chrono::DateTime;
-
-    use super::*;
-    use crate::clock::ManualClock;
+    use super::{Clock, LogLevel, logfmt};
 
     /// What was logged.
     #[derive(Clone, Default)]
-    struct Sink(Arc<Mutex<Vec<u8>>>);
+    pub(crate) struct Sink(Arc<Mutex<Vec<u8>>>);
 
     impl Sink {
-        fn text(&self) -> String {
+        pub(crate) fn text(&self) -> String {
             String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
         }
+
+        /// The lines since the last look, from the level on.
+        pub(crate) fn take(&self) -> Vec<String> {
+            let text = String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap();
+            let without_time = |line: &str| line.split_once(' ').unwrap().1.to_owned();
+            text.lines().map(without_time).collect()
+        }
+    }
+
+    /// What this thread logs from `info` on, until the guard is dropped.
+    pub(crate) fn keep(clock: Clock) -> (Sink, tracing::subscriber::DefaultGuard) {
+        let sink = Sink::default();
+        let writer = {
+            let sink = sink.clone();
+            move || sink.clone()
+        };
+        let guard = tracing::subscriber::set_default(logfmt(LogLevel::Info, clock, writer));
+        (sink, guard)
     }
 
     impl io::Write for Sink {
@@ -237,6 +253,15 @@ mod tests {
             Ok(())
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::kept::Sink;
+    use super::*;
+    use crate::clock::ManualClock;
 
     fn clock() -> Clock {
         // 2016-10-23 17:15:00 in Beijing.

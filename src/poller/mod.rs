@@ -387,7 +387,8 @@ impl<U: Upstream> Poller<U> {
         let of_this_source = source == self.assignment.source;
         if of_this_source {
             self.report(&outcome.readings);
-            self.progress.ended(unit, &outcome, self.surroundings.clock.now());
+            let now = self.surroundings.clock.now();
+            self.progress.ended(unit, &outcome, &self.isolated, now);
             self.rearrange_after(&outcome);
         }
         let now = self.elapsed();

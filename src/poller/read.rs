@@ -26,6 +26,12 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// The domains without readings, each with the reason.
+    pub(super) fn failed(&self) -> impl Iterator<Item = (&Domain, Reason)> {
+        let readings = self.readings.iter();
+        readings.filter_map(|(domain, result)| Some((domain, *result.as_ref().err()?)))
+    }
+
     /// Notes the failure for each domain of a piece.
     fn give_up(&mut self, piece: Vec<Domain>, failure: Failure, divides: bool) {
         if let Disposition::Retry { after: Some(wait) } = failure.disposition {

@@ -2,6 +2,7 @@
 //! clock. What is played on it has a room for each question.
 
 mod isolation;
+mod log;
 mod reload;
 mod retry;
 mod schedule;
@@ -208,6 +209,10 @@ fn rule() -> VisibilityRule {
     }
 }
 
+fn clock() -> Clock {
+    Clock::Manual(ManualClock::new("2026-11-22T12:00:00Z".parse().unwrap()))
+}
+
 fn account() -> AccountName {
     AccountName::new("main")
 }
@@ -246,7 +251,7 @@ impl Stage {
         let surroundings = Surroundings {
             store: Arc::clone(&store),
             observer: Arc::clone(&observer),
-            clock: Clock::Manual(ManualClock::new("2026-11-22T12:00:00Z".parse().unwrap())),
+            clock: clock(),
         };
         let mut running = JoinSet::new();
         running.spawn(run(
