@@ -34,7 +34,7 @@ pub trait Observer: Send + Sync + 'static {
     /// `discovery_last_attempt_successful{account}`, and `discovery_failures_total{reason}` on failure.
     fn discovery_ended(&self, _account: &AccountName, _at: DateTime<Utc>, _failure: Option<DiscoveryReason>) {
     }
-    /// The account's present request rate: `api_request_rate_limit{account}` (requests per second).
+    /// The account's present request rate: `api_request_rate_limit_per_second{account}`.
     fn request_rate(&self, _account: &AccountName, _per_second: f64) {}
     /// The provider's clock minus ours: `provider_clock_skew_seconds`.
     fn clock_skew(&self, _skew: TimeDelta) {}

@@ -49,8 +49,22 @@ async fn a_browser_shows_every_domain_in_the_readers_language() {
     let exporter = Running::start().await;
     let window = Window::ending_at(NEWEST).unwrap();
     for (accepted, tag, up, failing, minutes, meaning) in [
-        ("en-US,en", "en", "up", "failing", "min ago", "domain refused"),
-        ("zh-CN,zh", "zh-Hans", "正常", "失败", "分钟前", "域名被拒绝"),
+        (
+            "en-US,en",
+            "en",
+            "up",
+            "failing",
+            "min ago",
+            "refused: not of this account, or unknown to this endpoint",
+        ),
+        (
+            "zh-CN,zh",
+            "zh-Hans",
+            "正常",
+            "失败",
+            "分钟前",
+            "被拒绝：不属于该账号，或此接口不认识它",
+        ),
     ] {
         let dom = chromium.dom(&exporter.url("/"), accepted).await;
         assert!(
@@ -127,7 +141,7 @@ async fn it_is_light_or_dark_as_the_reader_prefers_and_fits_a_phone() {
         (
             "status",
             "/?lang=en&sort=origin_ratio",
-            (1_280, 1_000),
+            (1_280, 1_240),
             chromium::LIGHT,
             light,
         ),

@@ -118,7 +118,7 @@ macro_rules! phrases {
 }
 
 phrases! {
-    Title: "JD Cloud CDN exporter", "京东云 CDN 导出器";
+    Title: "JD Cloud CDN exporter", "京东云 CDN exporter";
     Version: "version {}", "版本 {}";
     Uptime: "up for {}", "已运行 {}";
     Shard: "shard {} (counted from 0)", "分片 {}（从 0 起计）";
@@ -182,7 +182,7 @@ phrases! {
     Decode: "reply not understood", "响应无法解析";
     Signature: "signature refused: check key, clock and time zone", "签名被拒绝：请检查密钥、时钟和时区";
     UnknownUser: "username not known", "用户名不存在";
-    ForeignDomain: "domain refused: not one of this account", "域名被拒绝：不属于该账号";
+    ForeignDomain: "refused: not of this account, or unknown to this endpoint", "被拒绝：不属于该账号，或此接口不认识它";
     BadRequest: "request refused as wrong", "请求被判为有误";
     ApiError: "error from the provider", "服务商返回错误";
 }
