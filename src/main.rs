@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Parser as _;
 use tokio_util::sync::CancellationToken;
 
 use jdcloud_cdn_exporter::app::{self, LoadConfig, Parts, Signals};
@@ -42,7 +41,7 @@ const BLOCKING: usize = 256;
 const SHUTDOWN: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     match cli.command {
         Some(Command::Completions { shell }) => return print(&manual::completions(shell)),
         Some(Command::Man) => return print(&manual::page()),

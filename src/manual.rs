@@ -6,7 +6,7 @@ use clap::{Command, CommandFactory as _};
 use clap_mangen::Man;
 
 use crate::build_info;
-use crate::cli::{Cli, EXIT_STATUS, Shell};
+use crate::cli::{Cli, EXIT_STATUS, Shell, flags_of};
 
 const NAME: &str = "jdcloud-cdn-exporter";
 
@@ -19,7 +19,7 @@ pub fn completions(shell: Shell) -> String {
         Shell::Fish => clap_complete::Shell::Fish,
     };
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), NAME, &mut script);
+    clap_complete::generate(shell, &mut Cli::shown(), NAME, &mut script);
     // For bash, clap_complete writes a hyphen in the program's name in two ways, so that nothing is
     // completed behind a subcommand (clap's issue 6421). Nothing is replaced once that is mended.
     text(&script).replace(&NAME.replace('-', "__subcmd__"), &NAME.replace('-', "__"))
@@ -65,13 +65,21 @@ fn section_of(subcommand: &Command) -> String {
         about.unwrap_or_default().replace('-', "\\-")
     );
     if subcommand.get_arguments().next().is_some() {
-        let man = Man::new(subcommand);
+        let man = Man::new(subcommand.clone());
         let options = rendered(|out| man.render_options_section(out));
         let own = options.lines().filter(|line| !line.starts_with(".SH"));
         for line in own {
             section.push_str(line);
             section.push('\n');
         }
+    }
+    let flags: Vec<String> = flags_of(subcommand.get_name())
+        .iter()
+        .map(|flag| format!("\\-\\-{}", flag.replace('-', "\\-")))
+        .collect();
+    if !flags.is_empty() {
+        // Writing to a String cannot fail.
+        let _ = writeln!(section, ".PP\nIt takes {} as well.", flags.join(", "));
     }
     section
 }
@@ -103,6 +111,13 @@ mod tests {
             assert!(page.contains(&format!("\n.SS {name}\n")), "{name}\n{page}");
         }
         assert!(page.contains("--live"), "{page}");
+        let of_healthcheck = page.split("\n.SS healthcheck\n").nth(1).unwrap();
+        let of_healthcheck = of_healthcheck.split("\n.SS ").next().unwrap();
+        assert!(
+            of_healthcheck.contains("takes --web.listen-address as well")
+                && !of_healthcheck.contains("--log"),
+            "{page}"
+        );
         assert!(!page.contains(".SS man"), "{page}");
         for (code, meaning) in EXIT_STATUS {
             assert!(page.contains(&format!(".TP\n{code}\n{meaning}\n")), "{page}");
@@ -112,10 +127,14 @@ mod tests {
     #[test]
     fn bash_completes_behind_a_subcommand() {
         let script = completions(Shell::Bash);
-        for (words, completed) in [
-            ("ch", "check"),
-            ("check --l", "--live"),
-            ("plan --sha", "--shards"),
+        for (words, completed, offers) in [
+            ("ch", "check", true),
+            ("check --l", "--live", true),
+            ("plan --sha", "--shards", true),
+            ("check --config", "--config.file", true),
+            ("demo --", "--web.listen-address", true),
+            // It has no effect there.
+            ("demo --", "--config.file", false),
         ] {
             let last = words.rsplit(' ').next().unwrap();
             let tried = format!(
@@ -128,8 +147,9 @@ mod tests {
                 .output()
                 .unwrap();
             let offered = text(&output.stdout);
-            assert!(
+            assert_eq!(
                 offered.lines().any(|line| line == completed),
+                offers,
                 "{words}: {offered}{}",
                 text(&output.stderr)
             );

@@ -1,5 +1,7 @@
 //! The command line: flags with dots, as Prometheus' own programs have them.
 
+mod effect;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -9,6 +11,8 @@ use crate::model::{Domain, DomainError};
 use crate::plan::{MAX_SHARDS, Shard};
 use crate::web::{ListenAddress, TelemetryPath};
 use crate::{build_info, exposition};
+
+pub use effect::flags_of;
 
 /// What the process says by its exit code, for the help and the manual.
 pub(crate) const EXIT_STATUS: [(&str, &str); 3] = [
@@ -80,7 +84,6 @@ pub enum Command {
     ///
     /// Asked is /-/healthy at every --web.listen-address, over HTTP or TLS, whichever is spoken there.
     /// A server that asks for a password or a client certificate serves. Exits with 0 or 1.
-    #[command(verbatim_doc_comment)]
     Healthcheck,
     /// Print what the configuration costs: calls, series, samples, memory, and which shard owns what.
     ///
@@ -94,7 +97,6 @@ pub enum Command {
     /// --output continues when the same command is run again. Exits with 0 if every window was written,
     /// with 1 if any is missing or it was interrupted, with 2 if the arguments or the configuration
     /// cannot be used.
-    #[command(verbatim_doc_comment)]
     Backfill(Backfill),
     /// Print a script that completes this program's arguments, for the shell to read.
     Completions {
@@ -294,7 +296,7 @@ mod tests {
     use super::*;
 
     fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from(["jdcloud-cdn-exporter"].iter().chain(arguments))
+        Cli::try_read_from(["jdcloud-cdn-exporter"].iter().chain(arguments))
     }
 
     #[test]
@@ -321,7 +323,6 @@ mod tests {
     #[test]
     fn flags_are_taken_before_and_after_the_subcommand() {
         let flags = [
-            "--config.file=f.yaml",
             "--web.listen-address=127.0.0.1:0",
             "--web.listen-address",
             "[::1]:9",
@@ -335,7 +336,6 @@ mod tests {
         let after: Vec<&str> = ["demo"].into_iter().chain(flags).collect();
         for arguments in [before, after] {
             let cli = parse(&arguments).unwrap();
-            assert_eq!(cli.config_file, PathBuf::from("f.yaml"));
             assert_eq!((cli.shard.ordinal(), cli.shard.count()), (2, 4));
             let addresses: Vec<String> = cli.web.listen_addresses.iter().map(ToString::to_string).collect();
             assert_eq!(addresses, ["127.0.0.1:0", "[::1]:9"]);
