@@ -274,10 +274,7 @@ fn backfill(cli: &Cli, wanted: &cli::Backfill) -> anyhow::Result<ExitCode> {
             None => return Ok(ExitCode::FAILURE),
         }
     }
-    let destination = Destination {
-        file: wanted.output.clone(),
-        format: wanted.format.into(),
-    };
+    let destination = Destination::new(wanted.output.clone(), wanted.format.into());
     let wanted = Wanted {
         start: wanted.start,
         end: wanted.end,

@@ -19,6 +19,13 @@ pub struct Destination {
 }
 
 impl Destination {
+    /// Where `--output` says: as in other tools, a hyphen is standard output.
+    #[must_use]
+    pub fn new(output: Option<PathBuf>, format: Format) -> Self {
+        let file = output.filter(|file| file.as_os_str() != "-");
+        Self { file, format }
+    }
+
     /// Where readings are kept until the output is written: beside it.
     #[must_use]
     pub fn journal(&self) -> Option<PathBuf> {
@@ -29,8 +36,7 @@ impl Destination {
     pub(super) fn check(&self) -> Result<(), String> {
         match &self.file {
             Some(file) if file.exists() && !file.is_file() => Err(format!(
-                "--output {} is not a regular file: name a file, or leave --output out to write to standard \
-                 output",
+                "--output {} is not a regular file: name a file, or write --output=- for standard output",
                 file.display()
             )),
             _ => Ok(()),

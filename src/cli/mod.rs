@@ -170,8 +170,9 @@ pub struct Backfill {
     #[arg(long = "domain", value_name = "NAME", value_parser = domain)]
     pub domains: Vec<Domain>,
 
-    /// The file to write; it appears when it is whole. Without it: standard output.
-    #[arg(long, value_name = "FILE")]
+    /// The file to write; it appears when it is whole. Without it, or with `-`: standard output, and
+    /// an interrupted run starts anew.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
 
     /// How to write it.

@@ -93,6 +93,24 @@ async fn discovered_domains_are_written_like_listed_ones() {
     assert!(ran.err.contains("write max_domains: 2"), "{}", ran.err);
 }
 
+/// Whatever is told stands on standard error, and nothing is left behind in the folder.
+#[tokio::test]
+async fn a_hyphen_is_standard_output() {
+    let site = Site::start(2, Traffic::prompt(1)).await;
+    let without = site.run(&DAY).await;
+    for output in [&["--output=-"][..], &["--output", "-"]] {
+        let ran = site.run(&[&DAY[..], output].concat()).await;
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        assert!(ran.out == without.out && ran.out.ends_with("\n# EOF\n"));
+        assert!(ran.err.contains("864 "), "the summary: {}", ran.err);
+    }
+    let files: Vec<_> = std::fs::read_dir(site.folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(files, ["exporter.yaml"]);
+}
+
 #[tokio::test]
 async fn the_text_format_differs_in_its_times_only() {
     let site = Site::start(2, Traffic::prompt(1)).await;
