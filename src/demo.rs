@@ -7,7 +7,7 @@ use std::io;
 use crate::clock::Clock;
 use crate::config::{self, Config, Environment, Problems};
 use crate::model::Endpoint;
-use crate::simulator::{Simulator, SimulatorOptions};
+use crate::simulator::{OwnedDomain, Simulator, SimulatorOptions};
 
 /// A running demo.
 pub struct Demo {
@@ -42,21 +42,31 @@ impl Demo {
             .sum()
     }
 
-    /// The first of them, which is read at both endpoints.
+    /// A whole configuration file for an exporter of one's own: a few of the domains, polled as often as
+    /// a real provider would be.
     #[must_use]
-    pub fn domain(&self) -> Option<&str> {
-        let domain = self.options.accounts.first()?.domains.first()?;
-        Some(domain.name.as_str())
+    pub fn example(&self) -> String {
+        self.text_with("", |domains| {
+            let (live, others): (Vec<&OwnedDomain>, Vec<&OwnedDomain>) =
+                domains.iter().partition(|domain| domain.live_only);
+            others
+                .into_iter()
+                .take(2)
+                .chain(live.into_iter().take(1))
+                .collect()
+        })
     }
 
     /// The configuration as an operator would write it for the simulated account. It is polled more
     /// often than a real one should be, so that there is something to watch.
     #[must_use]
     pub fn config_text(&self) -> String {
-        let mut text = format!(
-            "api:\n  base_url: {}\npoll:\n  interval: 15s\naccounts:\n",
-            self.base_url()
-        );
+        self.text_with("poll:\n  interval: 15s\n", |domains| domains.iter().collect())
+    }
+
+    /// A configuration with further lines and some domains of each account.
+    fn text_with(&self, lines: &str, some: impl Fn(&[OwnedDomain]) -> Vec<&OwnedDomain>) -> String {
+        let mut text = format!("api:\n  base_url: {}\n{lines}accounts:\n", self.base_url());
         for account in &self.options.accounts {
             // Writing to a String cannot fail.
             let _ = write!(
@@ -65,7 +75,7 @@ impl Demo {
                 account.username,
                 SimulatorOptions::DEMO_SECRET_KEY
             );
-            for domain in &account.domains {
+            for domain in some(&account.domains) {
                 let name = &domain.name;
                 let _ = if domain.live_only {
                     writeln!(

@@ -20,7 +20,6 @@ use jdcloud_cdn_exporter::discovery::Pace;
 use jdcloud_cdn_exporter::forecast::{Forecast, Text};
 use jdcloud_cdn_exporter::model::Domain;
 use jdcloud_cdn_exporter::plan::{MAX_SHARDS, Shard};
-use jdcloud_cdn_exporter::simulator::SimulatorOptions;
 use jdcloud_cdn_exporter::web::{Limits, WebFile, listener};
 use jdcloud_cdn_exporter::{build_info, healthcheck, manual, telemetry};
 
@@ -418,19 +417,17 @@ fn print_where_to_look(cli: &Cli, demo: &Demo, tls: bool, listeners: &[TcpListen
             "The exporter of a simulated CDN:\n  \
              metrics   {scheme}://{host}:{port}{path}\n  \
              status    {scheme}://{host}:{port}/\n  \
-             provider  {provider} (simulated, {domains} domains; for a configuration of your own:\n            \
-             api.base_url: {provider}, username: {username}, secret_key: {secret_key},\n            \
-             domains such as {domain})\n\
-             Ctrl-C ends it.",
+             provider  {provider} (simulated, {domains} domains)",
             port = address.port(),
             path = cli.web.telemetry_path.as_str(),
             provider = demo.base_url(),
             domains = demo.domain_count(),
-            username = SimulatorOptions::DEMO_USERNAME,
-            secret_key = SimulatorOptions::DEMO_SECRET_KEY,
-            domain = demo.domain().unwrap_or_default(),
         );
     }
+    println!(
+        "A configuration file for an exporter of your own against the same provider:\n\n{}\nCtrl-C ends it.",
+        demo.example()
+    );
 }
 
 fn print_error(error: &anyhow::Error) -> ExitCode {

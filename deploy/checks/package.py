@@ -181,7 +181,8 @@ def a_newcomer_gets_there(packages, binary, folder):
     expect(f"{config}: accounts[0].secret_key_file: {key} does not exist; write the key to it" in said, f"no word about the key:\n{said}")
 
     with stack.demo(binary, folder):
-        provider = re.search(r"api.base_url: (\S+), username: (\S+), secret_key: (\S+),\s+domains such as (\S+)\)", (folder / "demo.log").read_text())
+        provider = re.search(r"^  base_url: (\S+)\naccounts:\n  - username: (\S+)\n    secret_key: (\S+)\n    domains:\n      - (\S+)$",
+                             (folder / "demo.log").read_text(), re.M)
         base_url, username, secret, domain = provider.groups()
         key.write_text(f"{secret}\n")
         sample = config.read_text()

@@ -355,6 +355,19 @@ async fn a_port_in_use_is_told_with_its_address() {
     assert_eq!(program.stdout(), "", "nothing was started");
 }
 
+/// What stands between the empty lines is pasted into a file as it is: `check --live` finds it good.
+async fn printed_configuration_works(printed: &str) {
+    let block = printed.split("\n\n").nth(1).unwrap();
+    assert!(block.contains("live.example.com"), "{printed}");
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("exporter.yaml");
+    std::fs::write(&file, block).unwrap();
+    let flag = format!("--config.file={}", file.display());
+    let (code, check) = run(&mut command(&["check", "--live", &flag])).await;
+    assert_eq!(code, 0, "{block}\n{}", check.said());
+    assert!(check.stdout().contains("3 domains"), "{}", check.stdout());
+}
+
 #[tokio::test]
 async fn the_demo_says_where_to_look_and_shows_a_dozen_domains() {
     let mut program = Program::start(&mut command(&["demo", "--web.listen-address=127.0.0.1:0"])).unwrap();
@@ -366,6 +379,7 @@ async fn the_demo_says_where_to_look_and_shows_a_dozen_domains() {
         .await;
     assert!(program.stdout().contains(&format!("http://{address}/metrics")));
     assert!(program.stdout().contains(&format!("http://{address}/\n")));
+    printed_configuration_works(&program.stdout()).await;
     let of = |samples: &Samples, name: &str| {
         let prefix = format!("{name}{{");
         samples
