@@ -108,7 +108,12 @@ fn healthcheck(cli: &Cli) -> ExitCode {
 }
 
 fn load(cli: &Cli) -> Result<Config, Vec<String>> {
-    config::load(&cli.config_file, &Environment::capture()).map_err(|problems| lines(&problems))
+    let config =
+        config::load(&cli.config_file, &Environment::capture()).map_err(|problems| lines(&problems))?;
+    for placeholder in config::placeholders(&config) {
+        tracing::warn!("{}: {placeholder}", cli.config_file.display());
+    }
+    Ok(config)
 }
 
 fn lines(problems: &Problems) -> Vec<String> {

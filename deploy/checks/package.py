@@ -186,7 +186,7 @@ def a_newcomer_gets_there(packages, binary, folder):
         base_url, username, secret, domain = provider.groups()
         key.write_text(f"{secret}\n")
         sample = config.read_text()
-        for old, new in (("base_url: https://opencdn.jcloud.com", f"base_url: {base_url}"), ("username: jcloud_00", f"username: {username}"),
+        for old, new in (("base_url: https://opencdn.jcloud.com", f"base_url: {base_url}"), ("username: your_username", f"username: {username}"),
                          ("- www.a.com", f"- {domain}"), ("interval: 60s", "interval: 1s")):
             expect(old in sample, f"the sample no longer has {old}")
             sample = sample.replace(old, new)

@@ -9,6 +9,7 @@ mod file;
 mod keys;
 mod load;
 mod parse;
+mod placeholder;
 mod problems;
 mod secret;
 mod slips;
@@ -22,6 +23,7 @@ pub use discover::{Discover, Pattern};
 pub use environment::{Environment, PREFIX};
 pub use load::{load, parse};
 pub(crate) use parse::show;
+pub use placeholder::placeholders;
 pub use problems::{Problem, Problems};
 pub use summary::Summary;
 

@@ -30,6 +30,23 @@ fn calls_per_poll(account: &Account) -> usize {
         .sum()
 }
 
+/// A number with its noun.
+fn counted(number: usize, noun: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{ending}")
+}
+
+/// In the largest unit that it is a whole number of, as it would be written in the file.
+fn bytes(number: usize) -> String {
+    [("GiB", 30), ("MiB", 20), ("KiB", 10)]
+        .into_iter()
+        .find(|(_, bits)| number > 0 && number.trailing_zeros() >= *bits)
+        .map_or_else(
+            || counted(number, "byte"),
+            |(unit, bits)| format!("{} {unit}", number >> bits),
+        )
+}
+
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Config {
@@ -53,7 +70,11 @@ impl fmt::Display for Summary<'_> {
             for endpoint in Endpoint::ALL {
                 let domains = account.domains_of(endpoint).count();
                 let batch = account.batch(endpoint);
-                write!(f, " {endpoint} of {domains} domains by {batch},")?;
+                write!(
+                    f,
+                    " {endpoint} of {} ({batch} a call),",
+                    counted(domains, "domain")
+                )?;
             }
             if account.origin_ratio_label == LabelledBy::Start {
                 write!(f, " origin_ratio labelled by start,")?;
@@ -71,14 +92,14 @@ impl fmt::Display for Summary<'_> {
         }
         writeln!(
             f,
-            "provider: {}, time zone {}; for each account at most {} requests at once and {} per second; a request \
-             may take {} and its reply {} bytes",
+            "provider: {}, time zone {}; for each account at most {} at once and {} per second; a request \
+             may take {} and its reply {}",
             api.base_url,
             api.time_zone,
-            api.max_concurrency,
+            counted(api.max_concurrency, "request"),
             api.max_requests_per_second,
             show(api.timeout),
-            api.max_reply_bytes
+            bytes(api.max_reply_bytes)
         )?;
         let settle = match poll.settle {
             Settle::Fixed(settle) => format!("{} old", show(settle)),

@@ -139,6 +139,31 @@ async fn a_health_check_ends_with_0_or_1_and_one_plain_line() {
     assert_eq!((good.code, good.out, good.err), (Some(0), line, String::new()));
 }
 
+/// The sample and the README's own are taken, and told to be unfinished.
+#[tokio::test]
+async fn a_placeholder_is_told_and_shows_no_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("exporter.yaml");
+    let file = path.to_str().unwrap();
+    let sample = std::fs::read_to_string("config/exporter.yaml").unwrap();
+    std::fs::write(&path, sample).unwrap();
+    let key = ("JDCLOUD_CDN_EXPORTER__ACCOUNTS__0__SECRET_KEY", "your_secret_key");
+    for arguments in [
+        &["check", "--config.file", file][..],
+        &["--config.check", "--config.file", file],
+    ] {
+        let run = run(arguments, &[key]).await;
+        assert_eq!(run.code, Some(0), "{run:?}");
+        assert!(run.err.contains("accounts[0].username: "), "{run:?}");
+        assert!(
+            run.err
+                .contains("accounts[0]: its secret key looks like a placeholder"),
+            "{run:?}"
+        );
+        assert!(!format!("{run:?}").contains(key.1), "{run:?}");
+    }
+}
+
 /// A file of so many domains that are read at `bandwidth_flow` only, with further lines before it.
 fn live(directory: &tempfile::TempDir, lines: &str, domains: usize) -> String {
     let mut text = format!("{lines}accounts:\n  - username: u\n    secret_key: made-up\n    domains:\n");

@@ -13,11 +13,34 @@ fn the_summary_counts_calls_by_batch_and_interval() {
     assert_eq!(
         Summary(&config).to_string(),
         "accounts: 1, domains: 4, calls per minute: 12.0\n\
-         \x20 u: bandwidth_flow of 4 domains by 1, origin_ratio of 3 domains by 2, decimal units, 12.0 calls \
+         \x20 u: bandwidth_flow of 4 domains (1 a call), origin_ratio of 3 domains (2 a call), decimal units, 12.0 calls \
          per minute\n\
          provider: https://opencdn.jcloud.com/, time zone +08:00; for each account at most 8 requests at once \
-         and 10 per second; a request may take 10s and its reply 33554432 bytes\n\
+         and 10 per second; a request may take 10s and its reply 32 MiB\n\
          polls: every 30s, the last 1h each time; a window is shown once it is 10m old and vanishes when it is \
          40m old"
     );
+}
+
+#[test]
+fn the_summary_counts_as_people_do() {
+    let summary = |bytes: &str, at_once: usize| {
+        let text = with_api(&format!("max_reply_bytes: {bytes}\n  max_concurrency: {at_once}"));
+        Summary(&load_text(&text, &[]).unwrap()).to_string()
+    };
+    for (written, shown) in [
+        ("1GiB", "1 GiB"),
+        ("1023MiB", "1023 MiB"),
+        ("65536", "64 KiB"),
+        ("1000000", "1000000 bytes"),
+        ("4097", "4097 bytes"),
+    ] {
+        let written = summary(written, 1);
+        assert!(written.contains(&format!("its reply {shown}\n")), "{written}");
+        assert!(written.contains("at most 1 request at once"), "{written}");
+        assert!(
+            written.contains("origin_ratio of 1 domain (20 a call)"),
+            "{written}"
+        );
+    }
 }
