@@ -138,8 +138,10 @@ fn loopback(port: u16) -> Vec<SocketAddr> {
 async fn ask(address: SocketAddr) -> Result<Healthy, String> {
     let answered = |scheme: &str, status: StatusCode| judge(format!("{scheme}://{address}{PATH}"), status);
     let plain = match exchange(connect(address).await?, address).await {
+        // So a port of TLS answers plain HTTP, ours and many others.
+        Ok(status @ StatusCode::BAD_REQUEST) => format!("http://{address}{PATH} answers {status}"),
         Ok(status) => return answered("http", status),
-        Err(error) => error,
+        Err(error) => crate::telemetry::chain(&error),
     };
     let config = any_certificate().map_err(|error| format!("TLS cannot be spoken: {error}"))?;
     match TlsConnector::from(Arc::new(config))
@@ -153,10 +155,7 @@ async fn ask(address: SocketAddr) -> Result<Healthy, String> {
             Err(error) => Err(format!("no answer over TLS: {error}")),
         },
         Err(error) if wants_certificate(&error) => Ok(wanting(address)),
-        Err(_) => Err(format!(
-            "no answer over HTTP or TLS: {}",
-            crate::telemetry::chain(&plain)
-        )),
+        Err(_) => Err(format!("no answer over HTTP or TLS: {plain}")),
     }
 }
 

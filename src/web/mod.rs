@@ -2,7 +2,7 @@
 //! and the web configuration file with TLS and passwords.
 //!
 //! Reading order: `routes` (what is served), `status` (the page for people), `negotiate` (in which form), `server` and `connection`
-//! (to how many, how long), `web_config`, `web_file`, `tls`, `auth` and `guard` (to whom).
+//! (to how many, how long; `plain_http` where TLS is spoken), `web_config`, `web_file`, `tls`, `auth` and `guard` (to whom).
 
 mod address;
 mod auth;
@@ -12,6 +12,7 @@ mod guard;
 mod limits;
 pub mod listener;
 pub mod negotiate;
+mod plain_http;
 mod registry;
 mod routes;
 mod san;

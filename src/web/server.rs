@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::{self, End};
+use super::plain_http;
 use super::registry::{Place, Registry};
 use super::{Body, Limits, WebFile};
 
@@ -112,14 +113,26 @@ impl<H: Handler> Server<H> {
         let Some(tls) = tls else {
             return Some(connection::serve(stream, handler, state, stop).await);
         };
+        let handshake = async {
+            if plain_http::is_spoken(&stream).await? {
+                plain_http::answer(stream, self.limits.head_bytes).await?;
+                return Ok(None);
+            }
+            TlsAcceptor::from(tls).accept(stream).await.map(Some)
+        };
         let stream = tokio::select! {
-            shaken = tokio::time::timeout(self.limits.head, TlsAcceptor::from(tls).accept(stream)) => shaken,
+            shaken = tokio::time::timeout(self.limits.head, handshake) => shaken,
             () = place.state.evicted() => return Some(End::Evicted),
             () = stop.cancelled() => return Some(End::Drained),
         };
         match stream {
-            Ok(Ok(stream)) => Some(connection::serve(stream, handler, state, stop).await),
+            Ok(Ok(Some(stream))) => Some(connection::serve(stream, handler, state, stop).await),
+            Ok(Ok(None)) => {
+                tracing::debug!("plain HTTP came to a port of TLS");
+                None
+            }
             Ok(Err(error)) => {
+                let error: io::Error = error;
                 tracing::debug!(%error, "TLS handshake failed");
                 None
             }

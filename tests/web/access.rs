@@ -111,7 +111,7 @@ async fn fetch(
 const BOTH: &[&SupportedProtocolVersion] = &[&version::TLS13, &version::TLS12];
 
 #[tokio::test]
-async fn tls_serves_and_plain_http_to_it_fails() {
+async fn tls_serves_and_plain_http_to_it_is_told_so() {
     let authority = Authority::new();
     let server = start(
         TestSite::default(),
@@ -126,10 +126,52 @@ async fn tls_serves_and_plain_http_to_it_fails() {
                 .starts_with("http/1.1 200 ")
         );
     }
-    let mut plain = connect(server.address).await;
-    send(&mut plain, GET).await;
-    let got = until_closed(&mut plain).await;
+    // A request with a body too: what is left unread must not take the answer with it.
+    let long = format!(
+        "POST / HTTP/1.1\r\nContent-Length: 50000\r\n\r\n{}",
+        "x".repeat(50_000)
+    );
+    for request in [GET, &long] {
+        let mut plain = connect(server.address).await;
+        send(&mut plain, request).await;
+        let (head, body) = response(&mut plain, true).await;
+        assert!(head.starts_with("http/1.1 400 "), "{head}");
+        let body = String::from_utf8(body).unwrap();
+        assert_eq!(
+            body,
+            "this port speaks TLS: write https:// instead of http://\r\n"
+        );
+        assert_eq!(until_closed(&mut plain).await, b"");
+    }
+    // What is neither gets an alert and no page.
+    let mut neither = connect(server.address).await;
+    send(&mut neither, "\u{1}\u{2}\u{3}\u{4}\u{5}\u{6}").await;
+    let got = until_closed(&mut neither).await;
     assert!(!got.starts_with(b"HTTP/"), "{got:?}");
+}
+
+#[tokio::test]
+async fn plain_http_to_tls_that_goes_on_for_ever_is_cut_off() {
+    let authority = Authority::new();
+    let limits = Limits {
+        head: std::time::Duration::from_millis(200),
+        ..Limits::default()
+    };
+    let server = start(TestSite::default(), limits, Some(authority.web_file("")));
+    let mut talks = connect(server.address).await;
+    send(&mut talks, "GET / HTTP/1.1\r\n").await;
+    let got = until_closed(&mut talks).await;
+    assert!(got.starts_with(b"HTTP/1.1 400 "), "{got:?}");
+    // The client's side stays open; the server's end is seen by the write that fails.
+    within(async {
+        while tokio::io::AsyncWriteExt::write_all(&mut talks, b"x")
+            .await
+            .is_ok()
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
