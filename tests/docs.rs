@@ -177,6 +177,38 @@ fn the_readme_shows_the_defaults_of_the_flags() {
     assert!(compared >= 6, "{compared}");
 }
 
+/// A selector looks back 5 minutes: a job that is scraped as seldom has gaps in its `up`, so that the alert
+/// about the exporter forgets how long it has been down.
+#[test]
+fn windows_are_scraped_more_often_than_a_selector_looks_back() {
+    for (file, text, job) in [
+        (
+            "scrape.yml",
+            include_str!("../deploy/prometheus/scrape.yml"),
+            "metrics_path: /windows",
+        ),
+        (
+            "compose",
+            include_str!("../deploy/compose/prometheus.yml"),
+            "metrics_path: /windows",
+        ),
+        (
+            "scale.md",
+            include_str!("../docs/scale.md"),
+            "metrics_path: /windows",
+        ),
+        (
+            "values.yaml",
+            include_str!("../deploy/helm/jdcloud-cdn-exporter/values.yaml"),
+            "\n  windows:\n",
+        ),
+    ] {
+        let (_, job) = text.split_once(job).unwrap();
+        let (_, interval) = job.split_once("interval: ").unwrap();
+        assert_eq!(interval.lines().next(), Some("4m"), "{file}");
+    }
+}
+
 #[test]
 fn the_readme_lists_every_alert_with_its_severity() {
     let rules = include_str!("../deploy/prometheus/rules.yml");

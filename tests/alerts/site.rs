@@ -265,8 +265,8 @@ fn prometheus(folder: &Path, exporters: [SocketAddr; 2], alertmanager: SocketAdd
         ("\"127.0.0.1:10530\"", format!("'{one}', '{other}'")),
         ("scrape_interval: 30s", format!("scrape_interval: {SCRAPE}")),
         (
-            "scrape_interval: 5m",
-            format!("scrape_interval: {}ms", 300_000 / FACTOR),
+            "scrape_interval: 4m",
+            format!("scrape_interval: {}ms", 240_000 / FACTOR),
         ),
         ("scrape_timeout: 30s", format!("scrape_timeout: {SCRAPE}")),
     ] {
