@@ -229,17 +229,22 @@ fn refuse(problems: &[String]) -> ExitCode {
 }
 
 fn exporter(cli: &Cli, config: Config, web_file: Option<Arc<WebFile>>) -> anyhow::Result<ExitCode> {
+    announce_with(cli, &config);
     let again = cli.clone();
     let listeners = listeners(cli)?;
     for address in listeners.iter().filter_map(|listener| listener.local_addr().ok()) {
         tracing::info!(%address, path = cli.web.telemetry_path.as_str(), "listening");
     }
     let parts = parts(cli, web_file, listeners, Arc::new(move || load_to_poll(&again)));
-    run(async |stop| Ok(app::run(config, parts, stop).await?))?;
+    let ended = run(async |stop| Ok(app::run(config, parts, stop).await?))?;
+    if ended.is_some() {
+        tracing::info!("stopped");
+    }
     Ok(ExitCode::SUCCESS)
 }
 
 fn demo(cli: &Cli, web_file: Option<Arc<WebFile>>) -> anyhow::Result<ExitCode> {
+    announce();
     // What the demo serves is bound first, as it is for the real exporter.
     let listeners = listeners(cli)?;
     run(async |stop| {
@@ -264,6 +269,7 @@ fn backfill(cli: &Cli, wanted: &cli::Backfill) -> anyhow::Result<ExitCode> {
         Ok(config) => config,
         Err(problems) => return Ok(refuse(&problems)),
     };
+    announce();
     if needs_discovery(&config, &wanted.domains) {
         let discover = async |stop: CancellationToken| {
             let discovered = app::discover_once(&config, &Clock::System);
@@ -372,6 +378,36 @@ fn parts(
     }
 }
 
+/// The first line of a log, for whoever compares runs.
+fn announce() {
+    tracing::info!(
+        version = build_info::VERSION,
+        revision = build_info::REVISION,
+        "starting"
+    );
+}
+
+/// The same with what is going to be polled; which shard it is and how many accounts discover only where it
+/// is not all and none.
+fn announce_with(cli: &Cli, config: &Config) {
+    let part = config.of_shard(cli.shard);
+    let discovering = part
+        .accounts
+        .iter()
+        .filter(|account| account.discover.is_some())
+        .count();
+    tracing::info!(
+        version = build_info::VERSION,
+        revision = build_info::REVISION,
+        config = %cli.config_file.display(),
+        shard = (!cli.shard.is_whole()).then(|| tracing::field::display(cli.shard)),
+        accounts = part.accounts.len(),
+        domains = part.accounts.iter().map(|account| account.domains.len()).sum::<usize>(),
+        discovering = (discovering > 0).then_some(discovering),
+        "starting"
+    );
+}
+
 /// Runs until a signal asks for the end, which a second one does not wait for; nothing comes of it then.
 fn run<T>(work: impl AsyncFnOnce(CancellationToken) -> anyhow::Result<T>) -> anyhow::Result<Option<T>> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -382,15 +418,10 @@ fn run<T>(work: impl AsyncFnOnce(CancellationToken) -> anyhow::Result<T>) -> any
         .context("the runtime cannot start")?;
     let outcome = runtime.block_on(async {
         let mut signals = Signals::new().context("signals cannot be handled")?;
-        tracing::info!(
-            version = build_info::VERSION,
-            revision = build_info::REVISION,
-            "starting"
-        );
         let stop = CancellationToken::new();
         let impatient = async {
             let signal = signals.next().await;
-            tracing::info!(?signal, "stopping");
+            tracing::info!(%signal, "stopping");
             stop.cancel();
             signals.next().await;
             tracing::warn!("stopping at once");

@@ -1,5 +1,6 @@
 //! SIGTERM and SIGINT stop the process, a second one ends it at once; SIGHUP reloads.
 
+use std::fmt;
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -10,13 +11,22 @@ pub struct Signals {
     interrupt: Signal,
 }
 
-/// Which signal came.
+/// Which signal came; displayed by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
     /// From a supervisor.
     Terminate,
     /// From a terminal.
     Interrupt,
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Terminate => "SIGTERM",
+            Self::Interrupt => "SIGINT",
+        })
+    }
 }
 
 impl Signals {

@@ -1,5 +1,6 @@
 //! One call over HTTP: sign, send, read with bounds, decode, and say what went wrong.
 
+use std::error::Error;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -456,10 +457,21 @@ fn not_answered(error: reqwest::Error) -> Failure {
     } else {
         "the connection ended before a reply"
     };
-    transient(
-        Reason::Connect,
-        format!("{what}: {}", chain(&error.without_url())),
-    )
+    let error = error.without_url();
+    transient(Reason::Connect, format!("{what}: {}", chain(told(&error))))
+}
+
+/// The cause that tells an operator something, below those of the libraries' own layers.
+fn told(error: &reqwest::Error) -> &(dyn Error + 'static) {
+    let mut told: &(dyn Error + 'static) = error;
+    while let Some(cause) = told.source() {
+        let text = told.to_string();
+        if !text.starts_with("error sending request") && !text.starts_with("client error (") {
+            break;
+        }
+        told = cause;
+    }
+    told
 }
 
 fn http_status(code: StatusCode, retry_after: Option<Duration>) -> Failure {
@@ -513,6 +525,23 @@ fn http_date(value: &HeaderValue) -> Option<DateTime<Utc>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The layers of the libraries are no news to an operator: what the system says is.
+    #[tokio::test]
+    async fn a_refused_connection_is_told_without_the_layers_above_it() {
+        let text = "api: {base_url: 'http://127.0.0.1:1'}\naccounts:\n  - username: u\n    secret_key: s\n    \
+                    domains: [www.a.com]\n";
+        let config = crate::config::parse(text, "test", &crate::config::Environment::default()).unwrap();
+        let http = Connections::new(&config.api).unwrap().0;
+        let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/secret", taken.local_addr().unwrap());
+        drop(taken);
+        let failure = not_answered(http.post(url).send().await.unwrap_err());
+        assert_eq!(failure.reason, Reason::Connect);
+        let begins = "cannot connect: tcp connect error: Connection refused";
+        assert!(failure.message.starts_with(begins), "{}", failure.message);
+        assert!(!failure.message.contains("secret"), "{}", failure.message);
+    }
 
     #[test]
     fn digests_are_taken_out_of_the_providers_words() {

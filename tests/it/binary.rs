@@ -433,6 +433,18 @@ async fn a_shard_that_owns_nothing_says_so_once_and_is_ready() {
         .await;
     exporter.program.signal("TERM");
     assert_eq!(exporter.program.ended().await.0.code(), Some(0));
+    // From the first line to the last: what runs, and why it ended.
+    let log = exporter.program.stderr();
+    let first = log.lines().next().unwrap();
+    assert!(
+        first.contains("msg=starting ") && first.contains(" shard=1/4 accounts=1 domains=0"),
+        "{log}"
+    );
+    let last: Vec<&str> = log.lines().rev().take(2).collect();
+    assert!(
+        last[1].ends_with("msg=stopping signal=SIGTERM") && last[0].ends_with("msg=stopped"),
+        "{log}"
+    );
     assert_eq!(
         exporter
             .program
