@@ -269,8 +269,9 @@ fn backfill(cli: &Cli, wanted: &cli::Backfill) -> anyhow::Result<ExitCode> {
         Ok(config) => config,
         Err(problems) => return Ok(refuse(&problems)),
     };
-    announce();
-    if needs_discovery(&config, &wanted.domains) {
+    let discovers = needs_discovery(&config, &wanted.domains);
+    if discovers {
+        announce();
         let discover = async |stop: CancellationToken| {
             let discovered = app::discover_once(&config, &Clock::System);
             Ok(stop.run_until_cancelled(discovered).await)
@@ -295,6 +296,10 @@ fn backfill(cli: &Cli, wanted: &cli::Backfill) -> anyhow::Result<ExitCode> {
         Ok(backfill) => backfill,
         Err(problems) => return Ok(refuse(&problems)),
     };
+    // What is refused is told without it.
+    if !discovers {
+        announce();
+    }
     let ended = run(async |stop| Ok(backfill.run(stop).await?))?;
     Ok(ended.map_or(ExitCode::FAILURE, print_end))
 }

@@ -66,7 +66,9 @@ fn overlay(file: &Map<String, Value>, overrides: &[Override]) -> Result<Value, C
 pub(super) fn read(path: &Path, place: &str) -> Result<String, Problem> {
     let refuse = |error: io::Error| {
         let text = match error.kind() {
-            io::ErrorKind::NotFound => "does not exist; name the file with --config.file".to_owned(),
+            io::ErrorKind::NotFound => "does not exist; name the file with --config.file, or begin with the \
+                                        sample that --config.example prints"
+                .to_owned(),
             io::ErrorKind::PermissionDenied => {
                 "may not be read; give the exporter's user the right to read it".to_owned()
             }

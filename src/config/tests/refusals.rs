@@ -39,7 +39,7 @@ fn files_that_cannot_be_read_are_named() {
     assert_eq!(
         load(&absent, &environment).unwrap_err().to_string(),
         format!(
-            "{}: does not exist; name the file with --config.file",
+            "{}: does not exist; name the file with --config.file, or begin with the sample that --config.example prints",
             absent.display()
         )
     );

@@ -24,7 +24,7 @@ async fn a_failed_poll_is_told_with_its_first_domain_and_how_many_more() {
             "level=warn msg=\"poll failed: scripted\" account=main \
              endpoint=bandwidth_flow {fields} reason=http_status"
         );
-        assert_eq!(lines(&log), [expected.clone()]);
+        assert_eq!(lines(&log), std::slice::from_ref(&expected));
 
         // Told again after five minutes, with the polls at minutes 0 to 4 of its place.
         pass(MINUTE * 6).await;
