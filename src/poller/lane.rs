@@ -102,7 +102,10 @@ impl Lane {
                 let Some(wait) = wait.filter(|_| self.limits().budget.spend()) else {
                     return Err(failure);
                 };
-                tracing::debug!(account = %self.account, call = key, reason = %failure.reason, ?wait, "retrying");
+                // Whole milliseconds, as a timer counts.
+                let rounded = Duration::from_millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+                tracing::debug!(account = %self.account, call = key, reason = %failure.reason, wait = ?rounded,
+                    "retrying: {failure}");
                 retry += 1;
                 tokio::time::sleep(wait).await;
             }

@@ -136,7 +136,10 @@ impl<U: Upstream> Job<U> {
             window,
             ..
         } = &*self.assignment;
-        let key = || format!("{account}/{}/{}/{:?}", self.endpoint, self.round, domains.first());
+        let key = || {
+            let first = domains.first().map_or("", Domain::as_str);
+            format!("{account}/{}/{}/{first}", self.endpoint, self.round)
+        };
         let call = |shift| {
             let range = self
                 .range

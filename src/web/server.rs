@@ -1,7 +1,7 @@
 //! Accepts connections, keeps them within the limits, and drains them at the end.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,7 +101,13 @@ impl<H: Handler> Server<H> {
         Ok(())
     }
 
-    async fn connection(&self, stream: TcpStream, place: &Place, stop: CancellationToken) -> Option<End> {
+    async fn connection(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        place: &Place,
+        stop: CancellationToken,
+    ) -> Option<End> {
         // Responses are written in one piece, so waiting to fill packets only adds delay.
         let _ = stream.set_nodelay(true);
         let handler = Arc::clone(&self.handler);
@@ -128,12 +134,12 @@ impl<H: Handler> Server<H> {
         match stream {
             Ok(Ok(Some(stream))) => Some(connection::serve(stream, handler, state, stop).await),
             Ok(Ok(None)) => {
-                tracing::debug!("plain HTTP came to a port of TLS");
+                tracing::debug!(%peer, "plain HTTP came to a port of TLS; it was told to write https://");
                 None
             }
             Ok(Err(error)) => {
                 let error: io::Error = error;
-                tracing::debug!(%error, "TLS handshake failed");
+                tracing::debug!(%peer, %error, "TLS handshake failed");
                 None
             }
             Err(_) => Some(End::TooSlow(connection::Phase::Opening)),
@@ -194,10 +200,10 @@ impl<H: Handler> Accepting<'_, H> {
         }
     }
 
-    fn start(&self, stream: TcpStream, peer: std::net::SocketAddr, place: Place) {
+    fn start(&self, stream: TcpStream, peer: SocketAddr, place: Place) {
         let (server, stop, abandon) = (Arc::clone(self.server), self.stop.clone(), self.abandon.clone());
         self.tasks.spawn(async move {
-            let serving = AssertUnwindSafe(server.connection(stream, &place, stop)).catch_unwind();
+            let serving = AssertUnwindSafe(server.connection(stream, peer, &place, stop)).catch_unwind();
             let end = tokio::select! {
                 end = serving => end,
                 () = abandon.cancelled() => return,
