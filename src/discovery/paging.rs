@@ -2,7 +2,7 @@
 //!
 //! The provider's document names a `total` and says nothing of its reliability, so nothing is taken over
 //! that does not add up. What ends the reading in any case: every page must bring something new, and the
-//! rows may not be more than `max_domains` and a page.
+//! rows may not be more than `max_domains` and [`SPARE_ROWS`].
 
 use std::collections::HashSet;
 
@@ -10,6 +10,10 @@ use crate::model::{Domain, DomainList, ListPage, ListPageWanted, ListRow, Listed
 
 /// Rows asked for in one call. The document gives no maximum; its default is 10.
 pub const PAGE_SIZE: usize = 100;
+
+/// How many more rows than `max_domains` are read, whatever the size of pages: a filter may leave some
+/// out, and names that stand there twice count once.
+const SPARE_ROWS: usize = 100;
 
 /// How many of the names that are no host names are told.
 const EXAMPLES: usize = 3;
@@ -93,10 +97,8 @@ impl Paging {
         }
     }
 
-    /// As many as `max_domains` in whole pages, and one page: what a filter leaves out has room there.
     fn most_rows(&self) -> usize {
-        let pages = self.max_domains.div_ceil(self.size).saturating_add(1);
-        pages.saturating_mul(self.size)
+        self.max_domains.saturating_add(SPARE_ROWS)
     }
 
     /// As many pages as that takes, in pages as long as the first one was, and an empty one at the end.
@@ -376,8 +378,9 @@ mod tests {
     #[test]
     fn a_runaway_list_ends_at_once() {
         let max = 4;
-        // max_domains in whole pages of two, and one page: six rows are read.
-        let names: Vec<String> = (0..10).map(|i| format!("d{i}.com")).collect();
+        // max_domains and a hundred.
+        let most = 104;
+        let names: Vec<String> = (0..most + 2).map(|i| format!("d{i}.com")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let mut paging = Paging::new(2, max);
         let refused = paging.take(page(Some(1_000_000_000), &names[..2])).unwrap_err();
@@ -389,27 +392,40 @@ mod tests {
             )
         );
         // Without a total, or with a true one, page after page.
-        for total in [None, Some(6)] {
+        for total in [None, Some(104)] {
             let mut paging = Paging::new(2, max);
-            for place in [0, 2] {
+            for place in (0..most - 2).step_by(2) {
                 assert!(matches!(
                     paging.take(page(total, &names[place..place + 2])),
                     Ok(Step::Ask(_))
                 ));
             }
-            let last = paging.take(page(total, &names[4..6]));
+            let last = paging.take(page(total, &names[most - 2..most]));
             if total.is_some() {
                 assert!(matches!(last, Ok(Step::Done(_))), "{last:?}");
             } else {
                 assert!(matches!(last, Ok(Step::Ask(_))), "{last:?}");
-                let refused = paging.take(page(total, &names[6..8])).unwrap_err();
+                let refused = paging.take(page(total, &names[most..])).unwrap_err();
                 assert!(matches!(refused, Unfit::TooMany(_)), "{refused:?}");
             }
         }
         // All in one page.
-        let mut page = page(None, &names[..6]);
+        let mut page = page(None, &names[..most]);
         page.left_out = 1;
         assert!(matches!(Paging::new(2, max).take(page), Err(Unfit::TooMany(_))));
+    }
+
+    #[test]
+    fn the_size_of_pages_does_not_decide_how_many_rows_are_read() {
+        let names: Vec<String> = (0..10).map(|i| format!("d{i}.com")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        for size in [10, 100, 1_000] {
+            let first = |total| Paging::new(size, 1_000).take(page(Some(total), &names));
+            assert!(matches!(first(1_100), Ok(Step::Ask(_))), "{size}");
+            assert!(matches!(first(1_101), Err(Unfit::TooMany(_))), "{size}");
+            let wanted = Paging::new(size, 1_000).wanted();
+            assert_eq!((wanted.size, wanted.keep), (size, 1_100));
+        }
     }
 
     #[test]
@@ -420,12 +436,13 @@ mod tests {
             asked += 1;
             // A row without a name is new every time.
             let rows: &[&str] = if asked == 1 { &["a.com", "b.com"] } else { &[""] };
-            if let Err(refused) = paging.take(page(Some(6), rows)) {
+            if let Err(refused) = paging.take(page(Some(100), rows)) {
                 break refused;
             }
         };
         assert!(matches!(refused, Unfit::Incomplete(_)), "{refused:?}");
-        assert_eq!(asked, 4);
+        // 104 rows in pages of two as the first one was, and an empty one.
+        assert_eq!(asked, 53);
     }
 
     #[test]
@@ -464,7 +481,7 @@ mod tests {
                 match paging.take(page) {
                     Ok(Step::Ask(_)) => {}
                     Ok(Step::Done(whole)) => {
-                        prop_assert!(whole.list.domains.len() <= max_domains + 2 * size);
+                        prop_assert!(whole.list.domains.len() <= max_domains + SPARE_ROWS);
                         break;
                     }
                     Err(_) => break,
