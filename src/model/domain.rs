@@ -107,10 +107,13 @@ impl Domain {
     }
 
     /// Whether a name in a provider's reply means this domain. The documented example carries
-    /// blanks around names (`bandwidth_flow`, section 4), and letter case is not meaningful.
+    /// blanks around names (`bandwidth_flow`, section 4); letter case and DNS's dot at the end are not
+    /// meaningful.
     #[must_use]
     pub fn matches(&self, reported: &str) -> bool {
-        self.0.eq_ignore_ascii_case(reported.trim())
+        let reported = reported.trim();
+        let reported = reported.strip_suffix('.').unwrap_or(reported);
+        self.0.eq_ignore_ascii_case(reported)
     }
 
     /// A hash of the name that is the same in every process and release (FNV-1a, then a
@@ -209,7 +212,9 @@ mod tests {
     fn names_in_replies_match_whatever_their_blanks_and_case() {
         let domain = Domain::parse("play.live.com").unwrap();
         assert!(domain.matches(" Play.Live.com "));
+        assert!(domain.matches("play.live.com."));
         assert!(!domain.matches("play.live.co"));
+        assert!(!domain.matches("play.live.com.."));
     }
 
     #[test]

@@ -212,8 +212,10 @@ fn name(raw: &RawValue) -> String {
     text(raw).map_or_else(String::new, |text| lower_case(&text.0))
 }
 
+/// In lower case, and without the dot at the end that DNS allows: `www.example.com.` is the same host.
 fn lower_case(text: &str) -> String {
     let text = text.trim();
+    let text = text.strip_suffix('.').unwrap_or(text);
     if text.len() > LONGEST_NAME {
         String::new()
     } else {
@@ -276,7 +278,8 @@ mod tests {
     fn names_are_trimmed_and_lower_case_and_kinds_are_trimmed() {
         let page = decoded(
             r#"{"status":0,"data":{"total":" 4 ","domains":[{" Domain":" WWW.A.com ","TYPE":" 下载 "},
-               {"type":"视频","domain":"b.com"},"C.com",{"domain":"*.A.com"}]}}"#,
+               {"type":"视频","domain":"b.com"},"C.com",{"domain":"*.A.com"},{"domain":" Img.a.com. "},"d.com..",
+               "."]}}"#,
         );
         assert_eq!(page.total, Some(4));
         assert_eq!(
@@ -285,7 +288,11 @@ mod tests {
                 row("www.a.com", "下载"),
                 row("b.com", "视频"),
                 row("c.com", ""),
-                row("*.a.com", "")
+                row("*.a.com", ""),
+                // The dot at the end is DNS's; two are nobody's.
+                row("img.a.com", ""),
+                row("d.com.", ""),
+                row("", "")
             ]
         );
     }
