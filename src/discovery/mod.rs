@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::config::show;
 use crate::model::{
     AccountName, DateShift, DiscoveryReason, Disposition, DomainList, Failure, ListPage, ListPageWanted,
     stable_hash,
@@ -74,6 +75,12 @@ pub struct Assignment<C> {
     pub lane: Arc<Lane>,
 }
 
+/// For how many regular intervals every attempt must have brought a list without domains before it takes
+/// the place of one that has some: an account that loses all of them at once is rarer than a provider
+/// that answers wrongly, and domains that are gone cost only calls. With the alert after half an hour,
+/// an operator has as long again.
+const EMPTY_FOR: u32 = 6;
+
 /// How often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
@@ -120,6 +127,9 @@ pub enum Unlisted {
     /// What came does not add up, twice.
     #[error("{0}")]
     Incomplete(String),
+    /// It has no domains, while those of the last good one are polled.
+    #[error("{0}")]
+    Empty(String),
     /// More domains than the account may have.
     #[error("{0}")]
     TooMany(String),
@@ -132,6 +142,7 @@ impl Unlisted {
         match self {
             Self::Call(failure) => DiscoveryReason::Call(failure.reason),
             Self::Incomplete(_) => DiscoveryReason::Incomplete,
+            Self::Empty(_) => DiscoveryReason::Empty,
             Self::TooMany(_) => DiscoveryReason::TooManyDomains,
         }
     }
@@ -180,6 +191,7 @@ pub async fn run<C: Catalogue, T: Taker>(
         surroundings,
         progress,
         failures: 0,
+        empty_since: None,
         told: (0, Vec::new()),
     };
     // Nothing of it is half done when it is dropped: a list is taken over in one step.
@@ -192,6 +204,8 @@ struct Discovery<C, T> {
     progress: Arc<Progress>,
     /// In a row.
     failures: u32,
+    /// Since when every attempt has brought a list without domains that was not taken over.
+    empty_since: Option<Instant>,
     /// What the log has been told of names that are passed over.
     told: (usize, Vec<String>),
 }
@@ -205,6 +219,7 @@ impl<C: Catalogue, T: Taker> Discovery<C, T> {
                 outcome = self.attempt(&assignment) => outcome,
                 found = another_source(self.assignments.clone(), &assignment) => {
                     if found {
+                        self.empty_since = None;
                         continue;
                     }
                     return;
@@ -226,6 +241,9 @@ impl<C: Catalogue, T: Taker> Discovery<C, T> {
 
     async fn attempt(&self, assignment: &Assignment<C>) -> Result<(Taken, Arc<DomainList>), Unlisted> {
         let list = Arc::new(attempt::attempt(assignment).await?);
+        if list.domains.is_empty() {
+            self.believe_empty(&assignment.account, &list)?;
+        }
         let taken = self
             .surroundings
             .taker
@@ -234,8 +252,33 @@ impl<C: Catalogue, T: Taker> Discovery<C, T> {
         Ok((taken, list))
     }
 
+    /// A list without domains is believed where it takes none away, or once it has stayed so for long.
+    fn believe_empty(&self, account: &AccountName, list: &DomainList) -> Result<(), Unlisted> {
+        let domains = self.progress.view().domains.unwrap_or(0);
+        if domains == 0 {
+            return Ok(());
+        }
+        let lasted = self.empty_since.map_or(Duration::ZERO, |since| since.elapsed());
+        let needed = self.surroundings.pace.every * EMPTY_FOR;
+        if lasted >= needed {
+            tracing::warn!(%account, domains, "the list of domains has had none for {}, so its domains are dropped",
+                show(needed));
+            return Ok(());
+        }
+        let what = match list.passed_over {
+            0 => "is empty".to_owned(),
+            rows => format!("has {rows} rows and not one host name"),
+        };
+        Err(Unlisted::Empty(format!(
+            "the list of domains {what}, where {domains} domains are polled of the last one; that is believed once \
+             every attempt has said so for {}",
+            show(needed)
+        )))
+    }
+
     /// Notes that a list is in use; the pause until the next attempt.
     fn succeeded(&mut self, assignment: &Assignment<C>, list: &DomainList) -> Duration {
+        self.empty_since = None;
         let account = &assignment.account;
         let told = (list.passed_over, list.examples.clone());
         if told.0 > 0 && told != self.told {
@@ -262,6 +305,10 @@ impl<C: Catalogue, T: Taker> Discovery<C, T> {
     fn failed(&mut self, assignment: &Assignment<C>, unlisted: &Unlisted) -> Duration {
         let account = &assignment.account;
         self.failures = self.failures.saturating_add(1);
+        self.empty_since = match unlisted {
+            Unlisted::Empty(_) => self.empty_since.or_else(|| Some(Instant::now())),
+            _ => None,
+        };
         let Surroundings {
             observer,
             clock,

@@ -83,6 +83,7 @@ fn failure(reason: Reason, disposition: Disposition) -> Reply {
 #[derive(Default)]
 struct Shelf {
     taken: Mutex<Vec<(Instant, u64, usize)>>,
+    progress: Mutex<Option<Arc<Progress>>>,
     stale: bool,
 }
 
@@ -93,6 +94,10 @@ impl Taker for Arc<Shelf> {
         }
         let mut taken = self.taken.lock().unwrap();
         taken.push((Instant::now(), source, list.domains.len()));
+        // As the application does: without a filter all of them are selected.
+        if let Some(progress) = self.progress.lock().unwrap().as_ref() {
+            progress.selected(Some(list.domains.len()));
+        }
         Ok(Taken::Over)
     }
 }
@@ -149,6 +154,7 @@ impl Running {
         let (assignments, receiver) = watch::channel(assignment(script, 1, max_domains));
         let (shelf, ends) = (Arc::new(shelf), Arc::new(Ends::default()));
         let progress = Arc::new(Progress::new(AccountName::new("a")));
+        *shelf.progress.lock().unwrap() = Some(Arc::clone(&progress));
         let stop = CancellationToken::new();
         let surroundings = Surroundings {
             taker: Arc::clone(&shelf),
@@ -328,6 +334,69 @@ async fn an_empty_list_needs_its_total_or_a_second_look() {
             (vec![0], calls),
             "{total:?}"
         );
+        running.end().await;
+    }
+}
+
+/// What the provider says of itself does not matter: `total: 0`, no total, or rows that name nothing.
+#[tokio::test(start_paused = true)]
+async fn a_list_without_domains_replaces_one_with_domains_only_after_an_hour() {
+    let nothing = || Reply::Page(Some(0), Vec::new());
+    let nameless = || Reply::Page(Some(2), vec![String::new(), "*.example.com".to_owned()]);
+    let without_total = || Reply::Page(None, Vec::new());
+    for empty in [nothing, nameless, without_total] {
+        let script = Script::new(move |call, wanted| if call == 0 { faithful(5, wanted) } else { empty() });
+        let running = Running::start(&script, 2_000);
+        running.until(600 + 3_599).await;
+        assert_eq!(running.taken(), [5]);
+        let ends = running.ends();
+        assert!(ends.len() > 6, "{ends:?}");
+        assert!(
+            ends[1..].iter().all(|end| *end == Some(DiscoveryReason::Empty)),
+            "{ends:?}"
+        );
+        let (_, told) = running.progress.view().last_failure.unwrap();
+        assert!(
+            told.contains("5 domains are polled") && told.contains("for 1h"),
+            "{told}"
+        );
+        // The next attempt comes within ten minutes.
+        running.until(600 + 4_201).await;
+        assert_eq!(running.taken(), [5, 0]);
+        assert_eq!(running.ends().last(), Some(&None));
+        // There is nothing to lose any more.
+        running.until(600 + 4_900).await;
+        assert_eq!(running.taken(), [5, 0, 0]);
+        running.end().await;
+    }
+}
+
+/// Whatever else comes between, a good list or none at all, makes the hour begin anew; reloads, which ask
+/// at once, do not make it shorter.
+#[tokio::test(start_paused = true)]
+async fn only_a_list_that_is_empty_at_every_attempt_is_believed() {
+    for fails in [false, true] {
+        let between = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let other = Arc::clone(&between);
+        let script = Script::new(move |call, wanted| match call {
+            0 => faithful(5, wanted),
+            _ if !other.swap(false, std::sync::atomic::Ordering::Relaxed) => Reply::Page(Some(0), Vec::new()),
+            _ if fails => failure(Reason::Decode, Disposition::Stop),
+            _ => faithful(4, wanted),
+        });
+        let running = Running::start(&script, 2_000);
+        for reload in 1..=50 {
+            running.until(60 * reload).await;
+            running.assignments.send_replace(reloaded(&script, reload));
+        }
+        between.store(true, std::sync::atomic::Ordering::Relaxed);
+        running.until(60 * 51).await;
+        running.assignments.send_replace(reloaded(&script, 51));
+        let good = if fails { vec![5] } else { vec![5, 4] };
+        running.until(60 * 51 + 3_600).await;
+        assert_eq!(running.taken(), good);
+        running.until(60 * 51 + 5_400).await;
+        assert_eq!(running.taken().last(), Some(&0));
         running.end().await;
     }
 }

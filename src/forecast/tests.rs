@@ -140,10 +140,10 @@ fn discovery_is_told_and_not_counted() {
     let forecast = Forecast::of_shard(&config, Shard::WHOLE).unwrap();
     assert_eq!(forecast.shares[0].domains, 1);
     let listed = Forecast::of_shard(&self::config("", "a.com"), Shard::WHOLE).unwrap();
-    // Three gauges of the account, and a counter for each of 11 reasons of a call and two of a list.
+    // Three gauges of the account, and a counter for each of 11 reasons of a call and three of a list.
     assert_eq!(
         forecast.shares[0].own_series,
-        listed.shares[0].own_series + 3 + 13
+        listed.shares[0].own_series + 3 + 14
     );
     let shown = Text {
         forecast: &forecast,

@@ -66,6 +66,8 @@ pub enum DiscoveryReason {
     Call(Reason),
     /// What came is not what the list says of itself, or is another at every look.
     Incomplete,
+    /// Not one domain, where there were some.
+    Empty,
     /// More than `max_domains`.
     TooManyDomains,
 }
@@ -76,7 +78,7 @@ impl DiscoveryReason {
         Reason::ALL
             .into_iter()
             .map(Self::Call)
-            .chain([Self::Incomplete, Self::TooManyDomains])
+            .chain([Self::Incomplete, Self::Empty, Self::TooManyDomains])
     }
 
     /// The value of the `reason` label.
@@ -85,6 +87,7 @@ impl DiscoveryReason {
         match self {
             Self::Call(reason) => reason.name(),
             Self::Incomplete => "incomplete",
+            Self::Empty => "empty_list",
             Self::TooManyDomains => "too_many_domains",
         }
     }

@@ -19,6 +19,8 @@ pub enum Total {
     Fixed(u64),
     /// Nothing: there is none.
     Absent,
+    /// 0, and there are no rows, although the account has domains.
+    Empty,
 }
 
 /// How lists are printed. The document shows one reply; all of this must be expected.
@@ -60,6 +62,9 @@ pub(super) fn page(
             rows.push(row(domain.as_str(), kind, habits));
         }
     }
+    if style.total == Total::Empty {
+        rows.clear();
+    }
     if habits.has(Habit::ReversedOrder) {
         rows.reverse();
     }
@@ -79,6 +84,7 @@ pub(super) fn page(
         Total::True => Some(u64::try_from(rows.len()).unwrap_or(u64::MAX)),
         Total::Fixed(total) => Some(total),
         Total::Absent => None,
+        Total::Empty => Some(0),
     };
     let mut shown: Vec<String> = rows.into_iter().skip(start).take(size).collect();
     if style.endless {
@@ -190,6 +196,14 @@ mod tests {
         assert_eq!((names(&first).len(), names(&second).len()), (5, 5));
         assert!(names(&second).iter().all(|name| !names(&first).contains(name)));
         assert_eq!(first["data"].get("total"), None);
+        let empty = ListStyle {
+            total: Total::Empty,
+            ..ListStyle::default()
+        };
+        assert_eq!(
+            printed(5, None, None, &empty)["data"],
+            json!({"total": 0, "domains": []})
+        );
         let odd = ListStyle {
             at_the_top: true,
             total: Total::Fixed(7),

@@ -197,6 +197,54 @@ async fn half_a_list_is_no_list() {
     exporter.end().await;
 }
 
+/// Six regular intervals, which are short here, until it is believed; the domain that is listed stays.
+#[tokio::test]
+async fn an_empty_list_is_a_failure_before_it_is_believed() {
+    let mut setup = Setup::of(&DOMAINS);
+    setup.text = Some(|base_url| {
+        with_domains(
+            base_url,
+            "max_domains: 10",
+            "discover: {include: [www, new]}\n      list: [img.a.com]",
+        )
+    });
+    setup.discovery = Pace {
+        every: millis(500),
+        after_failure: millis(50),
+    };
+    let exporter = setup.start().await;
+    exporter.until_gauges(&exporter.truth(&DOMAINS)).await;
+    exporter
+        .simulator
+        .restyle_lists(|style| style.total = Total::Empty);
+    let counted = of_account("discovered_domains");
+    let successful = of_account("discovery_last_attempt_successful");
+    let refused = exporter
+        .until_samples("an empty list", |now| now[&failures("empty_list")] > 0.5)
+        .await;
+    assert!(has(&refused, &counted, 2.0) && has(&refused, &successful, 0.0));
+    let status = exporter.get("/api/status").await;
+    assert!(
+        status
+            .text()
+            .contains("the list of domains is empty, where 2 domains are polled"),
+        "{}",
+        status.text()
+    );
+    exporter
+        .until_samples("its end", |now| {
+            has(now, &counted, 0.0) && has(now, &successful, 1.0)
+        })
+        .await;
+    exporter.until_gauges(&exporter.truth(&DOMAINS[..1])).await;
+    // Believed or not, what comes back is there at once.
+    exporter
+        .simulator
+        .restyle_lists(|style| style.total = Total::True);
+    exporter.until_gauges(&exporter.truth(&DOMAINS)).await;
+    exporter.end().await;
+}
+
 #[tokio::test]
 async fn a_runaway_list_is_refused_and_shown() {
     let exporter = discovering(&DOMAINS[..2]).start().await;
