@@ -7,13 +7,43 @@ use tokio::time::Instant;
 
 use super::paging::{PAGE_SIZE, Paging, Step, Unfit, Whole};
 use super::{Assignment, Catalogue, Unlisted};
-use crate::model::DomainList;
+use crate::config::show;
+use crate::model::{Disposition, DomainList, Failure, Reason};
 
 /// One page with its retries is given up after this.
 const PAGE: Duration = Duration::from_secs(60);
 
-/// The whole list, or why there is none.
+/// The whole list, read twice if need be, is given up after this ...
+const ATTEMPT: Duration = Duration::from_secs(600);
+
+/// ... and this for each page of `max_domains`: the names of a very long one take their time.
+const ATTEMPT_PAGE: Duration = Duration::from_secs(2);
+
+/// How long an attempt may take.
+fn most(max_domains: usize) -> Duration {
+    let pages = u32::try_from(max_domains.div_ceil(PAGE_SIZE)).unwrap_or(u32::MAX);
+    ATTEMPT + ATTEMPT_PAGE.saturating_mul(pages)
+}
+
+/// The whole list, or why there is none; it ends in any case.
 pub(super) async fn attempt<C: Catalogue>(assignment: &Assignment<C>) -> Result<DomainList, Unlisted> {
+    let most = most(assignment.max_domains);
+    let in_time = tokio::time::timeout(most, readings(assignment)).await;
+    in_time.unwrap_or_else(|_| {
+        Err(Unlisted::Call(Failure {
+            reason: Reason::Timeout,
+            disposition: Disposition::Stop,
+            message: format!(
+                "the list of domains did not come to its end in {}: the provider is slow, or api.max_requests_per_second \
+                 is too low for so many pages",
+                show(most)
+            ),
+        }))
+    })
+}
+
+/// One reading, or two.
+async fn readings<C: Catalogue>(assignment: &Assignment<C>) -> Result<DomainList, Unlisted> {
     let mut paging = Paging::new(PAGE_SIZE, assignment.max_domains);
     let first = match read(assignment, &mut paging).await {
         Ok(Whole {

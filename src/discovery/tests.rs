@@ -21,6 +21,7 @@ struct Log {
 enum Reply {
     Page(Option<u64>, Vec<String>),
     Fails(Failure),
+    Late(Duration, Box<Reply>),
     Hangs,
 }
 
@@ -42,7 +43,12 @@ impl Catalogue for Script {
             log.asked.push((Instant::now(), wanted.number, wanted.size));
             log.asked.len() - 1
         };
-        match (self.0)(call, wanted) {
+        let mut reply = (self.0)(call, wanted);
+        while let Reply::Late(wait, then) = reply {
+            tokio::time::sleep(wait).await;
+            reply = *then;
+        }
+        match reply {
             Reply::Page(total, names) => Ok(ListPage {
                 total,
                 rows: names
@@ -55,6 +61,7 @@ impl Catalogue for Script {
                 left_out: 0,
             }),
             Reply::Fails(failure) => Err(failure),
+            Reply::Late(..) => unreachable!("waited for"),
             Reply::Hangs => std::future::pending().await,
         }
     }
@@ -435,6 +442,25 @@ async fn a_provider_with_shorter_pages_is_read_in_those() {
     let running = Running::start(&script, 2_000);
     running.until(1).await;
     assert_eq!(running.taken(), [35]);
+    running.end().await;
+}
+
+/// Each page comes in time, and all of them together do not.
+#[tokio::test(start_paused = true)]
+async fn a_list_that_crawls_is_given_up() {
+    let script = Script::new(|call, wanted| match call {
+        0..40 => Reply::Late(Duration::from_secs(50), Box::new(faithful(4_100, wanted))),
+        _ => faithful(5, wanted),
+    });
+    let running = Running::start(&script, 5_000);
+    // Ten minutes, and two seconds for each of fifty pages.
+    running.until(699).await;
+    assert_eq!((script.asked().len(), running.ends()), (14, vec![]));
+    running.until(701).await;
+    let reason = DiscoveryReason::Call(Reason::Timeout);
+    assert_eq!(running.ends(), [Some(reason)]);
+    let view = running.progress.view();
+    assert!(view.first_attempt_done && view.last_failure.unwrap().1.contains("in 11m40s"));
     running.end().await;
 }
 
