@@ -12,6 +12,7 @@ use super::reload::Reloader;
 use crate::clock::Clock;
 use crate::discovery;
 use crate::exposition::{Exposition, Format, Page, PageError, WindowsPage};
+use crate::model::{AccountName, Endpoint, LastPoll, Snapshot, Track};
 use crate::poller::Progress;
 use crate::store::Store;
 use crate::web::{DiscoveryStatus, EndpointStatus, Site, Status};
@@ -56,6 +57,24 @@ impl LiveSite {
 fn on_the_wall(due: Instant, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let wait = TimeDelta::from_std(due.saturating_duration_since(Instant::now())).ok()?;
     now.checked_add_signed(wait)
+}
+
+/// The first account and endpoint of which domains have never been asked for, how many of them, and of
+/// how many. The pollers do not tell: a list that is discovered brings domains after their first round.
+fn not_asked(snapshot: &Snapshot) -> Option<(&AccountName, Endpoint, usize, usize)> {
+    let tracks = || {
+        snapshot.entries.iter().flat_map(|entry| {
+            let of_endpoint = |endpoint| Some((&entry.account, endpoint, entry.track(endpoint)?));
+            Endpoint::ALL.into_iter().filter_map(of_endpoint)
+        })
+    };
+    let never = |track: &Track| track.last_poll == LastPoll::Never;
+    let (account, endpoint, _) = tracks().find(|(_, _, track)| never(track))?;
+    let of_both = tracks().filter(|(whose, at, _)| *whose == account && *at == endpoint);
+    let (left, all) = of_both.fold((0, 0), |(left, all), (_, _, track)| {
+        (left + usize::from(never(track)), all + 1)
+    });
+    Some((account, endpoint, left, all))
 }
 
 /// How one discovery fares at `now`.
@@ -105,7 +124,7 @@ impl Site for LiveSite {
                 .discovered
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            // Looked at before the pollers: a first list starts some before it counts as done.
+            // Looked at before the store: a first list is in there before it counts as done.
             let first = discoveries
                 .iter()
                 .find(|progress| !progress.view().first_attempt_done);
@@ -116,16 +135,14 @@ impl Site for LiveSite {
                 ));
             }
         }
-        let views = self.views.polled.lock().unwrap_or_else(PoisonError::into_inner);
-        match views.iter().find(|progress| !progress.view().first_round_done) {
+        match not_asked(&self.store.snapshot()) {
             None => {
                 self.was_ready.store(true, Ordering::Relaxed);
                 Ok(())
             }
-            Some(progress) => Err(format!(
-                "the first round of account {} at {} is under way",
-                progress.account(),
-                progress.endpoint()
+            Some((account, endpoint, left, all)) => Err(format!(
+                "the first round of account {account} at {endpoint} is under way: {left} of {all} domains have not \
+                 been asked for yet"
             )),
         }
     }

@@ -44,7 +44,7 @@ pub trait Site: Send + Sync + 'static {
         format: Format,
         gzip: bool,
     ) -> impl Future<Output = Result<WindowsPage, PageError>> + Send;
-    /// Ok once every account and endpoint has finished a first round, otherwise what is missing.
+    /// Ok once every domain that is known at the start has been asked for once, otherwise what is missing.
     ///
     /// # Errors
     /// One line that says what is waited for.

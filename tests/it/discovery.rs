@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use jdcloud_cdn_exporter::discovery::Pace;
-use jdcloud_cdn_exporter::model::Domain;
-use jdcloud_cdn_exporter::simulator::{Fault, Target, Total};
+use jdcloud_cdn_exporter::model::{Domain, Endpoint};
+use jdcloud_cdn_exporter::simulator::{Fault, Rule, Target, Total};
 
 use crate::fixture::{Running, SECRET_KEY, Setup, USERNAME, millis};
 use crate::truth::{self, Samples, series};
@@ -430,10 +430,10 @@ async fn readiness_waits_for_the_first_attempt_and_not_for_its_success() {
         .simulator
         .faults()
         .set(Target::List, Fault::Latency(millis(700)));
-    exporter.simulator.faults().add(
-        Target::List,
-        jdcloud_cdn_exporter::simulator::Rule::always(Fault::Status(20)),
-    );
+    exporter
+        .simulator
+        .faults()
+        .add(Target::List, Rule::always(Fault::Status(20)));
     exporter.simulator.come_back().await.unwrap();
     exporter.until_gauges(&exporter.truth(&DOMAINS[..1])).await;
     let failed = failures("unknown_user");
@@ -445,6 +445,56 @@ async fn readiness_waits_for_the_first_attempt_and_not_for_its_success() {
             assert!(ended, "ready before the first attempt had ended");
             break;
         }
+    }
+    exporter.end().await;
+}
+
+/// The listed domain has long been read when the list comes, and the discovered one takes its time.
+#[tokio::test]
+async fn readiness_waits_for_the_first_round_of_what_the_first_list_brings() {
+    let mut setup = Setup::of(&DOMAINS[..2]);
+    setup.text = Some(|base_url| {
+        format!(
+            "api: {{base_url: \"{base_url}\", max_requests_per_second: 1000, timeout: 1s}}\naccounts:\n  - username: \
+             {USERNAME}\n    secret_key: {SECRET_KEY}\n    domains: {{discover: {{}}, list: [img.a.com]}}\n"
+        )
+    });
+    setup.interval = Duration::from_secs(3_600);
+    setup.discovery = Pace::default();
+    setup.down = true;
+    let exporter = setup.start().await;
+    let faults = exporter.simulator.faults();
+    faults.set(Target::List, Fault::Latency(millis(700)));
+    faults.add(
+        Endpoint::BandwidthFlow,
+        Rule::always(Fault::Hang).for_domain(&domain(DOMAINS[1])),
+    );
+    exporter.simulator.come_back().await.unwrap();
+    let counted = of_account("discovered_domains");
+    let samples = exporter
+        .until_samples("the list", |now| now.contains_key(&counted))
+        .await;
+    let up = series(
+        "jdcloud_cdn_up",
+        &[("domain", DOMAINS[0]), ("endpoint", "bandwidth_flow")],
+    );
+    assert!(has(&samples, &up, 1.0), "the listed domain has been read");
+    let both_polled = |now: &Samples| {
+        let labels = [("endpoint", "bandwidth_flow")];
+        now[&series("jdcloud_cdn_exporter_polls_total", &labels)] > 1.5
+    };
+    let began = tokio::time::Instant::now();
+    loop {
+        // The order matters: what a later scrape does not show had not ended when readiness was asked for.
+        let ready = exporter.get("/-/ready").await;
+        let ended = both_polled(&exporter.scrape().await);
+        if ready.status == 200 {
+            assert!(ended, "ready before the discovered domain had been asked");
+            break;
+        }
+        let told = "at bandwidth_flow is under way: 1 of 2 domains";
+        assert!(ended || ready.text().contains(told), "{}", ready.text());
+        assert!(began.elapsed() < millis(20_000), "{}", ready.text());
     }
     exporter.end().await;
 }
