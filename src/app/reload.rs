@@ -8,9 +8,9 @@ use tokio_util::task::TaskTracker;
 
 use super::LoadConfig;
 use super::discoveries::Discoveries;
-use super::lists::{Contested, Lists, TooMany, joined, list_source};
+use super::lists::{Contested, Joined, Lists, TooMany, joined, list_source};
 use super::pollers::Pollers;
-use super::roster::{self, Notices};
+use super::roster::{self, Notices, Told};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::discovery::{Taken, Unlisted};
@@ -67,25 +67,27 @@ impl State {
     /// Takes over a configuration with the lists that belong to it.
     fn apply(&mut self, config: &Config, mut lists: Lists) -> Result<(), Refused> {
         lists.retain(config);
-        let joined = joined(config, &lists).map_err(Refused::TooMany)?;
-        self.pollers
-            .apply(&roster::effective(&joined.config, self.shard))
-            .map_err(Refused::Client)?;
-        self.discoveries.apply(config, &joined.selected, &self.pollers);
-        self.notices.tell(&joined.config, self.shard);
-        for contested in &joined.contested {
-            if !self.contested.contains(contested) {
-                let Contested {
-                    account,
-                    other,
-                    domains,
-                    example,
-                } = contested;
-                tracing::info!(%account, %other, domains, %example,
-                    "domains that account \"other\" discovers too are read through \"account\"");
-            }
+        let Joined {
+            config: all,
+            selected,
+            contested,
+        } = joined(config, &lists).map_err(Refused::TooMany)?;
+        let told = Told::of(&all, self.shard);
+        let own = roster::effective(all, self.shard);
+        self.pollers.apply(&own).map_err(Refused::Client)?;
+        self.discoveries.apply(config, &selected, &self.pollers);
+        self.notices.tell(told, self.shard);
+        for new in contested.iter().filter(|new| !self.contested.contains(new)) {
+            let Contested {
+                account,
+                other,
+                domains,
+                example,
+            } = new;
+            tracing::info!(%account, %other, domains, %example,
+                "domains that account \"other\" discovers too are read through \"account\"");
         }
-        self.contested = joined.contested;
+        self.contested = contested;
         self.lists = lists;
         Ok(())
     }

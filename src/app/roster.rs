@@ -7,31 +7,38 @@ use crate::config::Config;
 use crate::model::AccountName;
 use crate::plan::Shard;
 
-/// The configuration with only the domains that the shard owns.
-pub(super) fn effective(config: &Config, shard: Shard) -> Cow<'_, Config> {
-    config.of_shard(shard)
+/// The configuration with only the domains that the shard owns; one that is a copy is not copied again.
+pub(super) fn effective(config: Cow<'_, Config>, shard: Shard) -> Cow<'_, Config> {
+    Config::shared_out(config, shard)
 }
 
 /// Says what an operator should know of what is really polled, once for each change of it.
 #[derive(Default)]
 pub(super) struct Notices(Mutex<Told>);
 
+/// What there is to say.
 #[derive(Default, PartialEq)]
-struct Told {
+pub(super) struct Told {
     over_budget: Vec<(AccountName, String)>,
     owns_none_of: Option<usize>,
 }
 
-impl Notices {
+impl Told {
     /// Looks at all that is configured and discovered, before it is shared out.
-    pub(super) fn tell(&self, config: &Config, shard: Shard) {
+    pub(super) fn of(config: &Config, shard: Shard) -> Self {
         let all = || config.accounts.iter().flat_map(|account| &account.domains);
         let owns_none = !all().any(|domain| shard.owns(&domain.name));
-        let now = Told {
+        Self {
             over_budget: config.over_budget(shard),
             // There may be none at all before the first discovery.
             owns_none_of: owns_none.then(|| all().count()).filter(|count| *count > 0),
-        };
+        }
+    }
+}
+
+impl Notices {
+    /// Says what this shard has not said before.
+    pub(super) fn tell(&self, now: Told, shard: Shard) {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (account, numbers) in &now.over_budget {
             if !told.over_budget.contains(&(account.clone(), numbers.clone())) {
@@ -94,7 +101,7 @@ mod tests {
         // Six calls a minute are allowed: five domains and one batch of them.
         let mut warnings = Vec::new();
         for domains in [5, 6, 6, 7, 5, 6] {
-            let log = log_of(|| notices.tell(&config(domains), Shard::WHOLE));
+            let log = log_of(|| notices.tell(Told::of(&config(domains), Shard::WHOLE), Shard::WHOLE));
             assert!(
                 log.is_empty() || log.contains(" WARN ") && log.contains("account=a"),
                 "{log}"
@@ -106,7 +113,7 @@ mod tests {
         // d0 is shard 0's of 2 and d1 shard 1's.
         let second = Shard::new(1, 2).unwrap();
         let told = [1, 1, 2, 1].map(|domains| {
-            let log = log_of(|| notices.tell(&config(domains), second));
+            let log = log_of(|| notices.tell(Told::of(&config(domains), second), second));
             log.contains("this shard owns none of the domains")
         });
         assert_eq!(told, [true, false, false, true]);
@@ -123,7 +130,7 @@ mod tests {
         let config = parse(&text, "test", &Environment::default()).unwrap();
         let mut owned = Vec::new();
         for ordinal in 0..3 {
-            let part = effective(&config, Shard::new(ordinal, 3).unwrap());
+            let part = effective(Cow::Borrowed(&config), Shard::new(ordinal, 3).unwrap());
             assert_eq!(part.accounts.len(), 2);
             let of_a = part.accounts[0].domains.iter();
             owned.extend(of_a.chain(&part.accounts[1].domains).cloned());
@@ -133,7 +140,12 @@ mod tests {
         owned.sort_by(|a, b| a.name.cmp(&b.name));
         all.sort_by(|a, b| a.name.cmp(&b.name));
         assert_eq!(owned, all);
-        let whole = effective(&config, Shard::WHOLE);
+        let whole = effective(Cow::Borrowed(&config), Shard::WHOLE);
         assert_eq!(whole.accounts[0].domains, config.accounts[0].domains);
+        // What has been copied to join it with lists is not copied once more.
+        let copy: Cow<'_, Config> = Cow::Owned(config.clone());
+        let place = copy.accounts[0].domains.as_ptr();
+        let part = effective(copy, Shard::new(0, 3).unwrap());
+        assert_eq!(part.accounts[0].domains.as_ptr(), place);
     }
 }
