@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::config::{Account, Api, Config, DomainConfig};
+use crate::config::{Account, Api, Config, Discover, DomainConfig};
 use crate::model::{AccountName, Domain, DomainList, stable_hash};
 
 /// The last good list of each account that discovers.
@@ -60,6 +60,8 @@ pub(super) struct Joined<'a> {
     pub(super) config: Cow<'a, Config>,
     /// How many domains the filter of an account selects of its list, where it has one.
     pub(super) selected: Vec<(AccountName, usize)>,
+    /// Accounts whose filter selects nothing, each with what it is and what there was to select from.
+    pub(super) barren: Vec<(AccountName, String)>,
     /// Discovered domains that stay with another account.
     pub(super) contested: Vec<Contested>,
 }
@@ -112,6 +114,7 @@ pub(super) fn joined<'a>(config: &'a Config, lists: &Lists) -> Result<Joined<'a>
         return Ok(Joined {
             config,
             selected: Vec::new(),
+            barren: Vec::new(),
             contested: Vec::new(),
         });
     }
@@ -121,6 +124,7 @@ pub(super) fn joined<'a>(config: &'a Config, lists: &Lists) -> Result<Joined<'a>
         taken.extend(listed.map(|domain| (domain, account.name.clone())));
     }
     let mut selected = Vec::new();
+    let mut barren = Vec::new();
     let mut contested: BTreeMap<(AccountName, AccountName), (usize, Domain)> = BTreeMap::new();
     let mut too_many = Vec::new();
     let api = config.api.clone();
@@ -132,6 +136,9 @@ pub(super) fn joined<'a>(config: &'a Config, lists: &Lists) -> Result<Joined<'a>
         let chosen = list.domains.iter().filter(|domain| discover.selects(domain));
         let chosen: Vec<&Domain> = chosen.map(|domain| &domain.name).collect();
         selected.push((account.name.clone(), chosen.len()));
+        if chosen.is_empty() {
+            barren.push((account.name.clone(), nothing(discover, list)));
+        }
         let fresh: Vec<&Domain> = chosen
             .into_iter()
             .filter(|domain| !listed.contains(*domain))
@@ -175,8 +182,19 @@ pub(super) fn joined<'a>(config: &'a Config, lists: &Lists) -> Result<Joined<'a>
     Ok(Joined {
         config,
         selected,
+        barren,
         contested: contested.collect(),
     })
+}
+
+/// Why a filter selects nothing of a list.
+fn nothing(discover: &Discover, list: &DomainList) -> String {
+    if list.domains.is_empty() {
+        "the provider lists none".to_owned()
+    } else {
+        let tally = discover.tally(&list.domains);
+        format!("{tally}; it is to select {discover}")
+    }
 }
 
 #[cfg(test)]
@@ -263,6 +281,37 @@ mod tests {
         assert_eq!(told, [("a", "b", 2, "both.com"), ("c", "a", 1, "third.com")]);
         let selected: Vec<usize> = joined.selected.iter().map(|(_, count)| *count).collect();
         assert_eq!(selected, [4, 3]);
+    }
+
+    /// Beside what is listed, which has nothing to do with the filter.
+    #[test]
+    fn a_filter_that_selects_nothing_is_noticed_with_its_reason() {
+        let text = format!(
+            "accounts:\n{}{}{}{}",
+            account("a", "domains: {discover: {include: [nowhere]}, list: [a.com]}"),
+            account("b", "domains: {discover: {}}"),
+            account("c", "domains: {discover: {include: [c]}}"),
+            account("d", "domains: {discover: {}}"),
+        );
+        let config = config(&text);
+        // d has no list yet.
+        let lists = lists(&config, &[(0, &["a.com", "b.com"]), (1, &[]), (2, &["c.com"])]);
+        let joined = joined(&config, &lists).unwrap();
+        let barren = joined.barren.iter();
+        let told: Vec<(&str, &str)> = barren
+            .map(|(account, why)| (account.as_str(), why.as_str()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (
+                    "a",
+                    "of 2 domains that the provider lists 0 match include; it is to select every domain that matches \
+                     \"nowhere\""
+                ),
+                ("b", "the provider lists none")
+            ]
+        );
     }
 
     #[test]

@@ -70,9 +70,10 @@ impl State {
         let Joined {
             config: all,
             selected,
+            barren,
             contested,
         } = joined(config, &lists).map_err(Refused::TooMany)?;
-        let told = Told::of(&all, self.shard);
+        let told = Told::of(&all, barren, self.shard);
         let own = roster::effective(all, self.shard);
         self.pollers.apply(&own).map_err(Refused::Client)?;
         self.discoveries.apply(config, &selected, &self.pollers);

@@ -21,17 +21,20 @@ pub(super) struct Notices(Mutex<Told>);
 pub(super) struct Told {
     over_budget: Vec<(AccountName, String)>,
     owns_none_of: Option<usize>,
+    barren: Vec<(AccountName, String)>,
 }
 
 impl Told {
-    /// Looks at all that is configured and discovered, before it is shared out.
-    pub(super) fn of(config: &Config, shard: Shard) -> Self {
+    /// Looks at all that is configured and discovered, before it is shared out; `barren` are the accounts
+    /// whose filter selects nothing, and why.
+    pub(super) fn of(config: &Config, barren: Vec<(AccountName, String)>, shard: Shard) -> Self {
         let all = || config.accounts.iter().flat_map(|account| &account.domains);
         let owns_none = !all().any(|domain| shard.owns(&domain.name));
         Self {
             over_budget: config.over_budget(shard),
             // There may be none at all before the first discovery.
             owns_none_of: owns_none.then(|| all().count()).filter(|count| *count > 0),
+            barren,
         }
     }
 }
@@ -43,6 +46,11 @@ impl Notices {
         for (account, numbers) in &now.over_budget {
             if !told.over_budget.contains(&(account.clone(), numbers.clone())) {
                 tracing::warn!(%account, "polled as fast as allowed, but not in time: its domains {numbers}");
+            }
+        }
+        for (account, why) in &now.barren {
+            if !told.barren.contains(&(account.clone(), why.clone())) {
+                tracing::warn!(%account, "domains.discover selects no domain: {why}");
             }
         }
         if let Some(domains) = now.owns_none_of
@@ -101,7 +109,8 @@ mod tests {
         // Six calls a minute are allowed: five domains and one batch of them.
         let mut warnings = Vec::new();
         for domains in [5, 6, 6, 7, 5, 6] {
-            let log = log_of(|| notices.tell(Told::of(&config(domains), Shard::WHOLE), Shard::WHOLE));
+            let log =
+                log_of(|| notices.tell(Told::of(&config(domains), Vec::new(), Shard::WHOLE), Shard::WHOLE));
             assert!(
                 log.is_empty() || log.contains(" WARN ") && log.contains("account=a"),
                 "{log}"
@@ -113,10 +122,30 @@ mod tests {
         // d0 is shard 0's of 2 and d1 shard 1's.
         let second = Shard::new(1, 2).unwrap();
         let told = [1, 1, 2, 1].map(|domains| {
-            let log = log_of(|| notices.tell(Told::of(&config(domains), second), second));
+            let log = log_of(|| notices.tell(Told::of(&config(domains), Vec::new(), second), second));
             log.contains("this shard owns none of the domains")
         });
         assert_eq!(told, [true, false, false, true]);
+    }
+
+    #[test]
+    fn a_filter_that_selects_nothing_is_told_once_for_each_change() {
+        let config = parse(
+            "accounts: [{username: a, secret_key: made-up, domains: {discover: {}}}]",
+            "test",
+            &Environment::default(),
+        )
+        .unwrap();
+        let notices = Notices::default();
+        let told = [Some("one"), Some("one"), Some("other"), None, Some("other")].map(|why| {
+            let barren = why.map(|why| (AccountName::new("a"), why.to_owned()));
+            let told = Told::of(&config, barren.into_iter().collect(), Shard::WHOLE);
+            let log = log_of(|| notices.tell(told, Shard::WHOLE));
+            why.is_some_and(|why| {
+                log.contains(" WARN ") && log.contains(&format!("selects no domain: {why} account=a"))
+            })
+        });
+        assert_eq!(told, [true, false, true, false, true]);
     }
 
     #[test]
