@@ -96,8 +96,7 @@ impl State {
 
 /// The configuration, if an account of it discovers.
 fn joinable(config: Arc<Config>) -> Option<Arc<Config>> {
-    let discovers = config.accounts.iter().any(|account| account.discover.is_some());
-    discovers.then_some(config)
+    config.discovers().then_some(config)
 }
 
 impl Reloader {

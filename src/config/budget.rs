@@ -37,6 +37,39 @@ impl Config {
         Budget::new(self.terms(account), domains)
     }
 
+    /// Whether an account of it reads the provider's list of domains.
+    #[must_use]
+    pub fn discovers(&self) -> bool {
+        self.accounts.iter().any(|account| account.discover.is_some())
+    }
+
+    /// What an account discovers beside what is listed, in words: which domains, how many at most, and for
+    /// how many of them the rate limit has room at the shard with the least; `at` names it.
+    #[must_use]
+    pub fn discovered<'a>(
+        &self,
+        account: &Account,
+        budgets: impl Iterator<Item = &'a Budget>,
+        at: &str,
+    ) -> Option<String> {
+        let discover = account.discover.as_ref()?;
+        let most = account.max_domains.saturating_sub(account.domains.len());
+        let endpoints = Endpoint::ALL.map(|endpoint| discover.endpoints.contains(&endpoint));
+        let room = budgets.map(|budget| budget.room(endpoints, most)).min();
+        let room = match room.unwrap_or(0) {
+            room if room == most => "all of them".to_owned(),
+            0 => format!("none of them{at}"),
+            room => format!("{room} of them{at}"),
+        };
+        let names: Vec<&str> = discover.endpoints.iter().map(|at| at.name()).collect();
+        Some(format!(
+            "discovers {discover}, read at {}: known only once it runs and not counted here, at most {most} \
+             (max_domains: {}); the rate limit has room for {room}",
+            names.join(" and "),
+            account.max_domains
+        ))
+    }
+
     /// The configuration with only the domains that a shard owns. Accounts that are left without any
     /// stay: their limits and names do not depend on how many shards there are.
     #[must_use]

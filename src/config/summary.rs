@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::model::{Endpoint, LabelledBy, Units};
+use crate::plan::Shard;
 
 use super::parse::show;
 use super::{Account, Config, Settle};
@@ -54,9 +55,14 @@ impl fmt::Display for Summary<'_> {
         } = self.0;
         let domains: usize = accounts.iter().map(|account| account.domains.len()).sum();
         let calls: usize = accounts.iter().map(calls_per_poll).sum();
+        let listed = if self.0.discovers() {
+            " (listed, and others are discovered)"
+        } else {
+            ""
+        };
         writeln!(
             f,
-            "accounts: {}, domains: {domains}, calls per minute: {:.1}",
+            "accounts: {}, domains: {domains}{listed}, calls per minute: {:.1}",
             accounts.len(),
             self.calls_per_minute(calls)
         )?;
@@ -80,14 +86,9 @@ impl fmt::Display for Summary<'_> {
                 write!(f, " origin_ratio labelled by start,")?;
             }
             writeln!(f, " {units} units, {calls_per_minute:.1} calls per minute")?;
-            if let Some(discover) = &account.discover {
-                let endpoints: Vec<&str> = discover.endpoints.iter().map(|at| at.name()).collect();
-                writeln!(
-                    f,
-                    "    and discovers {discover}, up to {} in all, read at {}",
-                    account.max_domains,
-                    endpoints.join(" and ")
-                )?;
+            let budget = self.0.budget(account, Shard::WHOLE);
+            if let Some(discovered) = self.0.discovered(account, std::iter::once(&budget), "") {
+                writeln!(f, "    and {discovered}")?;
             }
         }
         writeln!(

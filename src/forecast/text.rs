@@ -37,6 +37,9 @@ impl fmt::Display for Text<'_> {
             [_] => write!(f, "{all} domains")?,
             shares => write!(f, "{} shards of {all} domains", shares.len())?,
         }
+        if self.config.discovers() {
+            write!(f, " (listed, and others are discovered)")?;
+        }
         writeln!(
             f,
             "; polled every {}, the last {} each time; for each account at most {} requests per second{} and {} at \
@@ -108,12 +111,13 @@ impl Text<'_> {
                 .chain(rates(first, calls)),
         );
         write!(f, "\naccount {}\n{table}", account.name.as_str().escape_debug())?;
-        if let Some(discover) = &account.discover {
-            writeln!(
-                f,
-                "  and discovers {discover}, up to {} in all: known only once it runs, and not counted here",
-                account.max_domains
-            )?;
+        let at = match self.forecast.shares.as_slice() {
+            [share] if share.shard.is_whole() => "",
+            [_] => " at this shard",
+            _ => " at each shard",
+        };
+        if let Some(discovered) = self.config.discovered(account, budgets(), at) {
+            writeln!(f, "  and {discovered}")?;
         }
         let Some(busiest) = budgets().max_by(|a, b| a.share().total_cmp(&b.share())) else {
             return Ok(());
@@ -193,7 +197,11 @@ impl Text<'_> {
             .map(|share| share.memory)
             .fold(0, u64::saturating_add);
         let (about, own) = (sum(|share| share.domain_series), sum(|share| share.own_series));
-        writeln!(f, "\ntogether")?;
+        if self.config.discovers() {
+            writeln!(f, "\ntogether, without what is discovered")?;
+        } else {
+            writeln!(f, "\ntogether")?;
+        }
         for (what, value) in [
             ("domains", sum(|share| share.domains).to_string()),
             ("calls a poll", calls.to_string()),

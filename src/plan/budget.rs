@@ -120,6 +120,30 @@ impl Budget {
         calls <= self.allowed()
     }
 
+    /// How many more domains that are read at these endpoints the rate limit has room for, of so many at
+    /// most.
+    #[must_use]
+    pub fn room(&self, endpoints: ByEndpoint<bool>, most: usize) -> usize {
+        let fits = |more: usize| {
+            let mut domains = self.domains;
+            for (count, read) in domains.iter_mut().zip(endpoints) {
+                *count += if read { more } else { 0 };
+            }
+            Self { domains, ..*self }.fits()
+        };
+        // So many fit, and so many do not or are not asked about: calls only grow with domains.
+        let (mut room, mut beyond) = (0, most.saturating_add(1));
+        while beyond - room > 1 {
+            let middle = room.midpoint(beyond);
+            if fits(middle) {
+                room = middle;
+            } else {
+                beyond = middle;
+            }
+        }
+        room
+    }
+
     /// What would do; batches of at most `most` domains are proposed.
     #[must_use]
     pub fn remedies(&self, most: usize) -> Remedies {
@@ -248,6 +272,28 @@ mod tests {
         assert!((budget.share() - 0.175).abs() < 1e-9);
         assert_eq!(with_defaults(0, 0).calls_per_poll(), 0);
         assert!(with_defaults(0, 0).fits());
+    }
+
+    #[test]
+    fn room_is_what_fits_beside_what_is_there() {
+        // 571 by 1 and 29 batches of 20 are the 600 calls of a minute at 10 a second.
+        for (there, endpoints, most, room) in [
+            ([0, 0], [true, true], 2_000, 571),
+            ([1, 1], [true, true], 2_000, 570),
+            ([0, 0], [true, true], 500, 500),
+            ([0, 0], [true, false], 2_000, 600),
+            ([590, 0], [false, true], 2_000, 200),
+            ([600, 0], [true, true], 2_000, 0),
+            ([700, 0], [true, true], 2_000, 0),
+            ([0, 0], [true, true], 0, 0),
+        ] {
+            let budget = with_defaults(there[0], there[1]);
+            assert_eq!(
+                budget.room(endpoints, most),
+                room,
+                "{there:?} {endpoints:?} {most}"
+            );
+        }
     }
 
     /// Decimal rates of which the product with the interval is not what it should be in binary:

@@ -79,8 +79,9 @@ async fn discovery_tells_what_the_filter_selects_and_the_types() {
     let run = check("exclude: ['^www[.]c']").await;
     assert_eq!(run.code, Some(0), "{run:?}");
     assert!(
-        run.out
-            .contains("discovers every domain but not \"^www[.]c\", up to 2000 in all"),
+        run.out.contains(
+            "discovers every domain but not \"^www[.]c\", read at bandwidth_flow and origin_ratio: known"
+        ),
         "{run:?}"
     );
     let block = run.block("queryDomains");

@@ -44,3 +44,36 @@ fn the_summary_counts_as_people_do() {
         );
     }
 }
+
+#[test]
+fn the_summary_does_not_pass_over_what_is_discovered() {
+    let shown = |lines: &str| {
+        let text = format!("accounts: [{{username: u, secret_key: abc, {lines}}}]");
+        Summary(&load_text(&text, &[]).unwrap()).to_string()
+    };
+    // 600 calls a minute are allowed.
+    for (lines, told) in [
+        (
+            "domains: {discover: {endpoints: [bandwidth_flow]}}",
+            "at most 2000 (max_domains: 2000); the rate limit has room for 600 of them",
+        ),
+        (
+            "max_domains: 300, domains: {discover: {endpoints: [bandwidth_flow]}, list: [a.com]}",
+            "at most 299 (max_domains: 300); the rate limit has room for all of them",
+        ),
+    ] {
+        let shown = shown(lines);
+        assert!(
+            shown.contains(" (listed, and others are discovered), calls per minute: "),
+            "{shown}"
+        );
+        assert!(
+            shown.contains(&format!(
+                "\n    and discovers every domain, read at bandwidth_flow: known only once it runs and not counted \
+                 here, {told}\n"
+            )),
+            "{shown}"
+        );
+    }
+    assert!(!shown("domains: [a.com]").contains("discover"));
+}
