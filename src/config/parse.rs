@@ -9,7 +9,7 @@ use chrono::FixedOffset;
 use config::ValueKind;
 use url::{Host, Url};
 
-use crate::model::Domain;
+use crate::model::{Domain, Endpoint, LIST_PATH};
 
 use super::file::kind_of;
 use super::keys::nearest;
@@ -290,9 +290,6 @@ pub(super) fn host_and_port(given: Given<'_>) -> Result<String, String> {
     }
 }
 
-/// What the exporter itself puts behind the base URL.
-const API_PATHS: [&str; 2] = ["/api/live/bandwidth_flow", "/api/origin_ratio"];
-
 /// An absolute http or https address without credentials, query and fragment. The text itself is
 /// never quoted back, since it may carry a password.
 pub(super) fn base_url(given: Given<'_>) -> Result<Url, String> {
@@ -319,7 +316,9 @@ pub(super) fn base_url(given: Given<'_>) -> Result<Url, String> {
         return Err("carries a fragment; remove everything from the #".to_owned());
     }
     let path = url.path().trim_end_matches('/');
-    if let Some(before) = API_PATHS.iter().find_map(|api| path.strip_suffix(api)) {
+    // What the exporter itself puts behind the base URL.
+    let mut calls = Endpoint::ALL.map(Endpoint::path).into_iter().chain([LIST_PATH]);
+    if let Some(before) = calls.find_map(|call| path.strip_suffix(call)?.strip_suffix('/')) {
         let mut base = url.clone();
         base.set_path(before);
         return Err(format!(
@@ -520,6 +519,23 @@ mod tests {
             let problem = spelled(text, host_and_port).unwrap_err();
             assert!(problem.starts_with("carries a user or password; "), "{problem}");
             assert!(!problem.contains("hunter2"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_call_in_a_base_address_is_told_whichever_it_is() {
+        for call in [
+            "/api/live/bandwidth_flow",
+            "/api/origin_ratio",
+            "/api/queryDomains",
+        ] {
+            for (before, after) in [("", ""), ("/prefix", "/")] {
+                let refused = spelled(&format!("https://a.com{before}{call}{after}"), base_url).unwrap_err();
+                assert_eq!(
+                    refused,
+                    format!("names one call of the API; write https://a.com{before} instead")
+                );
+            }
         }
     }
 

@@ -5,6 +5,9 @@ use std::fmt;
 use super::domain::Domain;
 use super::failure::Reason;
 
+/// The path of the list below the base URL (the public page of `queryDomains`).
+pub const LIST_PATH: &str = "api/queryDomains";
+
 /// Which page of the list is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListPageWanted {

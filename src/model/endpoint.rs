@@ -24,6 +24,16 @@ impl Endpoint {
         }
     }
 
+    /// The path below the base URL. The blank in the document's `/api/live/ bandwidth_flow` is an error
+    /// of its print.
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::BandwidthFlow => "api/live/bandwidth_flow",
+            Self::OriginRatio => "api/origin_ratio",
+        }
+    }
+
     /// The endpoint of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {

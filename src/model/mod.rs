@@ -16,7 +16,9 @@ mod window;
 pub use account::AccountName;
 pub use cross_check::CrossCheck;
 pub use domain::{Domain, DomainError, mix, stable_hash};
-pub use domain_list::{DiscoveryReason, DomainList, ListPage, ListPageWanted, ListRow, ListedDomain};
+pub use domain_list::{
+    DiscoveryReason, DomainList, LIST_PATH, ListPage, ListPageWanted, ListRow, ListedDomain,
+};
 pub use endpoint::{Endpoint, Field};
 pub use failure::{DateShift, Disposition, Failure, Reason};
 pub use reading::{Answer, Reading, Reject, Rejects, Values};

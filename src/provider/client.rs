@@ -18,8 +18,8 @@ use super::{request, signature, status};
 use crate::clock::Clock;
 use crate::config::{Account, Api};
 use crate::model::{
-    Answer, DateShift, Disposition, Domain, Endpoint, Failure, LabelledBy, ListPage, ListPageWanted, Reason,
-    Units, WindowRange,
+    Answer, DateShift, Disposition, Domain, Endpoint, Failure, LIST_PATH, LabelledBy, ListPage,
+    ListPageWanted, Reason, Units, WindowRange,
 };
 use crate::observer::Observer;
 use crate::telemetry::chain;
@@ -115,8 +115,8 @@ impl Client {
     ) -> Self {
         Self {
             http,
-            urls: Endpoint::ALL.map(|endpoint| url(&api.base_url, request::path(endpoint))),
-            list_url: url(&api.base_url, request::LIST_PATH),
+            urls: Endpoint::ALL.map(|endpoint| url(&api.base_url, endpoint.path())),
+            list_url: url(&api.base_url, LIST_PATH),
             api,
             username: account.username.clone(),
             secret_key: account.secret_key.clone(),

@@ -6,18 +6,6 @@ use serde::Serialize;
 
 use crate::model::{Domain, Endpoint, ListPageWanted, Window, WindowRange};
 
-/// The path below the base URL. The blank in the document's `/api/live/ bandwidth_flow` is an error
-/// of its print.
-pub(super) const fn path(endpoint: Endpoint) -> &'static str {
-    match endpoint {
-        Endpoint::BandwidthFlow => "api/live/bandwidth_flow",
-        Endpoint::OriginRatio => "api/origin_ratio",
-    }
-}
-
-/// The path of the list of an account's domains.
-pub(super) const LIST_PATH: &str = "api/queryDomains";
-
 /// The most windows that one call may span: 30 days at `bandwidth_flow` (its newer pages), 7 days at
 /// `origin_ratio` (section 2).
 #[must_use]
