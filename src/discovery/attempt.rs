@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::paging::{PAGE_SIZE, Paging, Step, Unfit, Whole};
+use super::paging::{PAGE_SIZE, Paging, SMALL_PAGE_SIZE, Step, Unfit, Whole};
 use super::{Assignment, Catalogue, Unlisted};
 use crate::config::show;
 use crate::model::{Disposition, DomainList, Failure, Reason};
@@ -45,7 +45,16 @@ pub(super) async fn attempt<C: Catalogue>(assignment: &Assignment<C>) -> Result<
 /// One reading, or two.
 async fn readings<C: Catalogue>(assignment: &Assignment<C>) -> Result<DomainList, Unlisted> {
     let mut paging = Paging::new(PAGE_SIZE, assignment.max_domains);
-    let first = match read(assignment, &mut paging).await {
+    let mut reading = read(assignment, &mut paging).await;
+    if let Err(Ended::Call(failure)) = &reading
+        && failure.reason == Reason::BadRequest
+        && paging.wanted().number == 1
+    {
+        tracing::debug!(account = %assignment.account, %failure, "the list of domains is read in smaller pages");
+        paging = Paging::new(SMALL_PAGE_SIZE, assignment.max_domains);
+        reading = read(assignment, &mut paging).await;
+    }
+    let first = match reading {
         Ok(Whole {
             list,
             doubtful: false,

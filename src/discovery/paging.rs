@@ -8,8 +8,11 @@ use std::collections::HashSet;
 
 use crate::model::{Domain, DomainList, ListPage, ListPageWanted, ListRow, ListedDomain};
 
-/// Rows asked for in one call. The document gives no maximum; its default is 10.
+/// Rows asked for in one call. The document gives no maximum.
 pub const PAGE_SIZE: usize = 100;
+
+/// Rows asked for where the provider refuses so many: the document's default.
+pub(super) const SMALL_PAGE_SIZE: usize = 10;
 
 /// How many more rows than `max_domains` are read, whatever the size of pages: a filter may leave some
 /// out, and names that stand there twice count once.
@@ -29,6 +32,8 @@ pub(super) struct Paging {
     first_rows: usize,
     rows: usize,
     nameless: usize,
+    /// A page was shorter than asked for.
+    short: bool,
     total: Option<u64>,
     seen: HashSet<String>,
     list: DomainList,
@@ -71,6 +76,7 @@ impl Paging {
             first_rows: 0,
             rows: 0,
             nameless: 0,
+            short: false,
             total: None,
             seen: HashSet::new(),
             list: DomainList::default(),
@@ -89,7 +95,8 @@ impl Paging {
     /// The size of page to read the list in if it has to be read again: the provider's own, if it gave
     /// less than a page where there was more.
     pub(super) fn size_given(&self) -> usize {
-        let more = self.total.is_some_and(|total| total > as_total(self.first_rows));
+        let known = self.total.unwrap_or(as_total(self.rows));
+        let more = known > as_total(self.first_rows);
         if more && (1..self.size).contains(&self.first_rows) {
             self.first_rows
         } else {
@@ -173,9 +180,13 @@ impl Paging {
             Some(total) if as_total(distinct) > total => Err(Unfit::Incomplete(format!(
                 "does not add up: its total is {total}, and {distinct} domains came"
             ))),
-            Some(total) if as_total(distinct) == total => Ok(self.done(false)),
+            // The length of the list, or of the page: where they are the same, the next one tells.
+            Some(total) if as_total(distinct) == total && self.number == 1 && came == self.size => {
+                Ok(self.ask())
+            }
+            Some(total) if as_total(distinct) == total => self.done(false),
             // The last page has room left; a full one that repeats another may be any of them.
-            Some(total) if as_total(self.rows) == total && came < self.size => Ok(self.done(true)),
+            Some(total) if as_total(self.rows) == total && came < self.size => self.done(true),
             Some(total) if fresh == 0 => Err(Unfit::Incomplete(format!(
                 "does not add up: its total is {total}, and {distinct} domains came before page {} brought {}",
                 self.number,
@@ -185,22 +196,38 @@ impl Paging {
                     "only the same again"
                 }
             ))),
-            None if fresh == 0 => Ok(self.done(distinct == 0 || self.rows > distinct)),
+            None if fresh == 0 => self.done(distinct == 0 || self.rows > distinct),
+            // Who counts pages by what is asked for has left something out then.
+            None if self.short => Err(Unfit::Incomplete(format!(
+                "has no total, and page {} goes on behind one that was shorter than asked for",
+                self.number
+            ))),
             _ if self.number >= self.most_pages() => Err(Unfit::Incomplete(format!(
                 "has no end after {} pages",
                 self.number
             ))),
             _ => {
-                self.number += 1;
-                Ok(Step::Ask(self.wanted()))
+                self.short |= came < self.size;
+                Ok(self.ask())
             }
         }
     }
 
-    fn done(&mut self, doubtful: bool) -> Step {
+    fn ask(&mut self) -> Step {
+        self.number += 1;
+        Step::Ask(self.wanted())
+    }
+
+    fn done(&mut self, doubtful: bool) -> Result<Step, Unfit> {
+        if self.seen.is_empty() && self.nameless > 0 {
+            return Err(Unfit::Incomplete(format!(
+                "has {} rows, and none of them names a domain",
+                self.nameless
+            )));
+        }
         let mut list = std::mem::take(&mut self.list);
         list.domains.sort_by(|a, b| a.name.cmp(&b.name));
-        Step::Done(Whole { list, doubtful })
+        Ok(Step::Done(Whole { list, doubtful }))
     }
 }
 
@@ -251,10 +278,14 @@ mod tests {
             (vec![page(Some(1), &["b.com"])], vec!["b.com"], false, 1),
             // As soon as the total has come, no more is asked.
             (
-                vec![page(Some(2), &["b.com", "a.com"]), page(Some(2), &["c.com"])],
-                vec!["a.com", "b.com"],
+                vec![
+                    page(Some(4), &["b.com", "a.com"]),
+                    page(Some(4), &["d.com", "c.com"]),
+                    page(Some(4), &["e.com"]),
+                ],
+                vec!["a.com", "b.com", "c.com", "d.com"],
                 false,
-                1,
+                2,
             ),
             (
                 vec![page(Some(3), &["b.com", "a.com"]), page(Some(3), &["c.com"])],
@@ -305,6 +336,22 @@ mod tests {
                 true,
                 2,
             ),
+            // A total that is the length of the page may be no more than that; the next page tells.
+            (
+                vec![page(Some(2), &["b.com", "a.com"]), page(Some(2), &[])],
+                vec!["a.com", "b.com"],
+                false,
+                2,
+            ),
+            (
+                vec![
+                    page(Some(2), &["b.com", "a.com"]),
+                    page(Some(2), &["b.com", "a.com"]),
+                ],
+                vec!["a.com", "b.com"],
+                false,
+                2,
+            ),
             // Without a total, until nothing new comes.
             (
                 vec![
@@ -337,6 +384,22 @@ mod tests {
             vec![page(Some(3), &["a.com", "b.com"]), page(Some(3), &[])],
             // The total changes on the way.
             vec![page(Some(4), &["a.com", "b.com"]), page(Some(3), &["c.com"])],
+            // The total is that of each page.
+            vec![
+                page(Some(2), &["a.com", "b.com"]),
+                page(Some(2), &["c.com", "d.com"]),
+            ],
+            vec![page(Some(2), &["a.com", "b.com"]), page(Some(1), &["c.com"])],
+            // Without a total nobody can tell whether a short page left something out.
+            vec![page(None, &["a.com"]), page(None, &["c.com"])],
+            vec![
+                page(None, &["a.com", "b.com"]),
+                page(None, &["c.com"]),
+                page(None, &["e.com"]),
+            ],
+            // Rows of which none names anything.
+            vec![page(Some(1), &[""])],
+            vec![page(None, &["", ""]), page(None, &[])],
             // The page number is not heeded.
             vec![
                 page(Some(4), &["a.com", "b.com"]),

@@ -345,13 +345,13 @@ async fn an_empty_list_needs_its_total_or_a_second_look() {
     }
 }
 
-/// What the provider says of itself does not matter: `total: 0`, no total, or rows that name nothing.
+/// What the provider says of itself does not matter: `total: 0`, no total, or rows that name no host.
 #[tokio::test(start_paused = true)]
 async fn a_list_without_domains_replaces_one_with_domains_only_after_an_hour() {
     let nothing = || Reply::Page(Some(0), Vec::new());
-    let nameless = || Reply::Page(Some(2), vec![String::new(), "*.example.com".to_owned()]);
+    let wildcards = || Reply::Page(Some(2), vec![String::new(), "*.example.com".to_owned()]);
     let without_total = || Reply::Page(None, Vec::new());
-    for empty in [nothing, nameless, without_total] {
+    for empty in [nothing, wildcards, without_total] {
         let script = Script::new(move |call, wanted| if call == 0 { faithful(5, wanted) } else { empty() });
         let running = Running::start(&script, 2_000);
         running.until(600 + 3_599).await;
@@ -462,6 +462,46 @@ async fn a_list_that_crawls_is_given_up() {
     let view = running.progress.view();
     assert!(view.first_attempt_done && view.last_failure.unwrap().1.contains("in 11m40s"));
     running.end().await;
+}
+
+/// Ten rows of each hundred that are asked for, and no total: what is between must not be passed over.
+#[tokio::test(start_paused = true)]
+async fn shorter_pages_without_a_total_are_not_taken_for_the_list() {
+    let script = Script::new(|_, wanted| match faithful(250, wanted) {
+        Reply::Page(_, mut names) => {
+            names.truncate(10);
+            Reply::Page(None, names)
+        }
+        other => other,
+    });
+    let running = Running::start(&script, 2_000);
+    running.until(1).await;
+    assert_eq!(running.taken(), [250]);
+    // Two pages tell, and 25 of ten rows and an empty one follow.
+    assert_eq!(script.asked().len(), 2 + 26);
+    running.end().await;
+}
+
+/// The document gives no maximum, and ten as the default.
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_refuses_pages_of_a_hundred_is_asked_for_ten() {
+    let script = Script::new(|_, wanted| match wanted.size {
+        0..=50 => faithful(35, wanted),
+        _ => failure(Reason::BadRequest, Disposition::Stop),
+    });
+    let running = Running::start(&script, 2_000);
+    running.until(1).await;
+    assert_eq!((running.taken(), script.asked().len()), (vec![35], 5));
+    running.end().await;
+    // A refusal of another kind, or of pages of ten as well, is one.
+    for (reason, calls) in [(Reason::BadRequest, 2), (Reason::UnknownUser, 1)] {
+        let script = Script::new(move |_, _| failure(reason, Disposition::Stop));
+        let running = Running::start(&script, 2_000);
+        running.until(1).await;
+        assert_eq!(running.ends(), [Some(DiscoveryReason::Call(reason))]);
+        assert_eq!(script.asked().len(), calls);
+        running.end().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

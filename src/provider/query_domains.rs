@@ -27,8 +27,10 @@ pub fn decode_list(body: &[u8], keep: usize) -> Result<ListPage, DecodeError> {
         keep,
         page: ListPage::default(),
         listed: false,
+        null: false,
     })?;
-    if !list.listed && list.page.total != Some(0) {
+    let says_none = list.page.total == Some(0) || list.null && list.page.total.is_some();
+    if !list.listed && !says_none {
         return Err(DecodeError::Malformed(
             "the reply lists no domains and does not say that there are none".to_owned(),
         ));
@@ -42,6 +44,9 @@ struct List {
     page: ListPage,
     /// Whether a list was there, if only an empty one.
     listed: bool,
+    /// Whether `null` was there in its place, as some languages write an empty list. With a total it is a
+    /// page behind the end; without one it may be anything.
+    null: bool,
 }
 
 impl Payload for List {
@@ -178,6 +183,7 @@ impl<'de> Visitor<'de> for Part<'_> {
     }
 
     fn visit_unit<E>(self) -> Result<(), E> {
+        self.list.null |= self.what == What::Rows;
         self.nothing();
         Ok(())
     }
@@ -317,6 +323,9 @@ mod tests {
             r#"{"status":0,"data":{"total":0,"domains":null}}"#,
             r#"{"status":0,"data":{"total":"0"}}"#,
             r#"{"status":0,"data":{"domains":[]}}"#,
+            // Behind the end of the list, as much as at its start.
+            r#"{"status":0,"data":{"total":5,"domains":null}}"#,
+            r#"{"status":0,"data":{"domains":null,"total":"5"}}"#,
             r#"{"status":0,"data":{"domains":{}}}"#,
             r#"{"status":0,"domains":[]}"#,
         ] {
@@ -330,6 +339,8 @@ mod tests {
             r#"{"status":0,"data":"ok"}"#,
             r#"{"status":0,"data":{"total":5}}"#,
             r#"{"status":0,"data":{"total":-1,"domains":null}}"#,
+            r#"{"status":0,"data":{"domains":null}}"#,
+            r#"{"status":0,"data":{"total":5,"domains":false}}"#,
             r#"{"status":0,"data":{"domains":"www.a.com"}}"#,
             r#"{"status":0,"data":{"domains":{"www.a.com":{}}}}"#,
         ] {
