@@ -25,10 +25,14 @@ fn most(max_domains: usize) -> Duration {
     ATTEMPT + ATTEMPT_PAGE.saturating_mul(pages)
 }
 
-/// The whole list, or why there is none; it ends in any case.
-pub(super) async fn attempt<C: Catalogue>(assignment: &Assignment<C>) -> Result<DomainList, Unlisted> {
+/// The whole list, or why there is none; it ends in any case. What is not in it but in the `known` one is
+/// only gone if a second reading says so too.
+pub(super) async fn attempt<C: Catalogue>(
+    assignment: &Assignment<C>,
+    known: Option<&DomainList>,
+) -> Result<DomainList, Unlisted> {
     let most = most(assignment.max_domains);
-    let in_time = tokio::time::timeout(most, readings(assignment)).await;
+    let in_time = tokio::time::timeout(most, readings(assignment, known)).await;
     in_time.unwrap_or_else(|_| {
         Err(Unlisted::Call(Failure {
             reason: Reason::Timeout,
@@ -43,7 +47,13 @@ pub(super) async fn attempt<C: Catalogue>(assignment: &Assignment<C>) -> Result<
 }
 
 /// One reading, or two.
-async fn readings<C: Catalogue>(assignment: &Assignment<C>) -> Result<DomainList, Unlisted> {
+async fn readings<C: Catalogue>(
+    assignment: &Assignment<C>,
+    known: Option<&DomainList>,
+) -> Result<DomainList, Unlisted> {
+    // While one domain leaves and another comes between two pages, the total stays, and a third one slips
+    // to a page that has been read.
+    let takes_away = |list: &DomainList| known.is_some_and(|known| !list.has_all_of(known));
     let mut paging = Paging::new(PAGE_SIZE, assignment.max_domains);
     let mut reading = read(assignment, &mut paging).await;
     if let Err(Ended::Call(failure)) = &reading
@@ -58,7 +68,7 @@ async fn readings<C: Catalogue>(assignment: &Assignment<C>) -> Result<DomainList
         Ok(Whole {
             list,
             doubtful: false,
-        }) => return Ok(list),
+        }) if !takes_away(&list) => return Ok(list),
         Ok(Whole { list, .. }) => Some(list),
         Err(Ended::Unfit(Unfit::Incomplete(what))) => {
             tracing::debug!(account = %assignment.account, "the list of domains {what}; it is read once more");
@@ -68,9 +78,11 @@ async fn readings<C: Catalogue>(assignment: &Assignment<C>) -> Result<DomainList
     };
     let mut paging = Paging::new(paging.size_given(), assignment.max_domains);
     match read(assignment, &mut paging).await? {
-        Whole { list, doubtful } if !doubtful || first.as_ref() == Some(&list) => Ok(list),
+        Whole { list, .. } if first.as_ref() == Some(&list) => Ok(list),
+        Whole { list, doubtful } if !doubtful && !takes_away(&list) => Ok(list),
         Whole { .. } => Err(Unlisted::Incomplete(
-            "the list of domains repeats names, and is another one at every look".to_owned(),
+            "the list of domains repeats names or lacks some that it had, and is another one at every look"
+                .to_owned(),
         )),
     }
 }

@@ -164,7 +164,7 @@ impl Unlisted {
 /// # Errors
 /// Why there is none.
 pub async fn once<C: Catalogue>(assignment: &Assignment<C>) -> Result<DomainList, Unlisted> {
-    attempt::attempt(assignment).await
+    attempt::attempt(assignment, None).await
 }
 
 /// What a discovery works with.
@@ -191,6 +191,7 @@ pub async fn run<C: Catalogue, T: Taker>(
         surroundings,
         progress,
         failures: 0,
+        known: None,
         empty_since: None,
         told: (0, Vec::new()),
     };
@@ -204,6 +205,8 @@ struct Discovery<C, T> {
     progress: Arc<Progress>,
     /// In a row.
     failures: u32,
+    /// The last good list, and its source.
+    known: Option<(u64, Arc<DomainList>)>,
     /// Since when every attempt has brought a list without domains that was not taken over.
     empty_since: Option<Instant>,
     /// What the log has been told of names that are passed over.
@@ -226,7 +229,7 @@ impl<C: Catalogue, T: Taker> Discovery<C, T> {
                 }
             };
             let wait = match outcome {
-                Ok((Taken::Over, list)) => self.succeeded(&assignment, &list),
+                Ok((Taken::Over, list)) => self.succeeded(&assignment, list),
                 Ok((Taken::Stale, _)) if self.assignments.changed().await.is_ok() => continue,
                 Ok((Taken::Stale, _)) => return,
                 Err(unlisted) => self.failed(&assignment, &unlisted),
@@ -240,7 +243,9 @@ impl<C: Catalogue, T: Taker> Discovery<C, T> {
     }
 
     async fn attempt(&self, assignment: &Assignment<C>) -> Result<(Taken, Arc<DomainList>), Unlisted> {
-        let list = Arc::new(attempt::attempt(assignment).await?);
+        let known = self.known.as_ref();
+        let known = known.filter(|(source, _)| *source == assignment.source);
+        let list = Arc::new(attempt::attempt(assignment, known.map(|(_, list)| list.as_ref())).await?);
         if list.domains.is_empty() {
             self.believe_empty(&assignment.account, &list)?;
         }
@@ -277,7 +282,7 @@ impl<C: Catalogue, T: Taker> Discovery<C, T> {
     }
 
     /// Notes that a list is in use; the pause until the next attempt.
-    fn succeeded(&mut self, assignment: &Assignment<C>, list: &DomainList) -> Duration {
+    fn succeeded(&mut self, assignment: &Assignment<C>, list: Arc<DomainList>) -> Duration {
         self.empty_since = None;
         let account = &assignment.account;
         let told = (list.passed_over, list.examples.clone());
@@ -286,6 +291,14 @@ impl<C: Catalogue, T: Taker> Discovery<C, T> {
                 "the provider lists names that are no host names; they are passed over");
         }
         self.told = told;
+        // An equal one is not kept twice: whoever took it over has kept the one before.
+        if self
+            .known
+            .as_ref()
+            .is_none_or(|known| *known != (assignment.source, Arc::clone(&list)))
+        {
+            self.known = Some((assignment.source, list));
+        }
         if std::mem::take(&mut self.failures) > 0 {
             tracing::info!(%account, "discovery succeeds again");
         }

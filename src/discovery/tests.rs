@@ -389,7 +389,7 @@ async fn only_a_list_that_is_empty_at_every_attempt_is_believed() {
             0 => faithful(5, wanted),
             _ if !other.swap(false, std::sync::atomic::Ordering::Relaxed) => Reply::Page(Some(0), Vec::new()),
             _ if fails => failure(Reason::Decode, Disposition::Stop),
-            _ => faithful(4, wanted),
+            _ => faithful(6, wanted),
         });
         let running = Running::start(&script, 2_000);
         for reload in 1..=50 {
@@ -399,13 +399,50 @@ async fn only_a_list_that_is_empty_at_every_attempt_is_believed() {
         between.store(true, std::sync::atomic::Ordering::Relaxed);
         running.until(60 * 51).await;
         running.assignments.send_replace(reloaded(&script, 51));
-        let good = if fails { vec![5] } else { vec![5, 4] };
+        let good = if fails { vec![5] } else { vec![5, 6] };
         running.until(60 * 51 + 3_600).await;
         assert_eq!(running.taken(), good);
         running.until(60 * 51 + 5_400).await;
         assert_eq!(running.taken().last(), Some(&0));
         running.end().await;
     }
+}
+
+/// One domain leaves and another comes between two pages: the total is the same, and a third one, which
+/// slips to the page that has been read, is missing.
+#[tokio::test(start_paused = true)]
+async fn what_takes_a_domain_away_is_read_twice() {
+    let script = Script::new(|call, wanted| {
+        // From the fifth call on, which is the second page of the second reading, d0000 is gone.
+        let gone = usize::from(call > 3);
+        let start = (wanted.number - 1) * wanted.size + gone;
+        let end = (start + wanted.size).min(250 + gone);
+        Reply::Page(Some(250), names(start..end))
+    });
+    let running = Running::start(&script, 2_000);
+    running.until(601).await;
+    assert_eq!(
+        running.taken(),
+        [250],
+        "d0100 is neither on the first page nor on the second"
+    );
+    assert_eq!(running.ends(), [None, Some(DiscoveryReason::Incomplete)]);
+    // Soon after, both readings say the same.
+    running.until(612).await;
+    assert_eq!(
+        (running.taken(), script.asked().len()),
+        (vec![250, 250], 3 + 6 + 6)
+    );
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_only_brings_domains_is_read_once() {
+    let script = Script::new(|call, wanted| faithful(50 + call, wanted));
+    let running = Running::start(&script, 2_000);
+    running.until(1_201).await;
+    assert_eq!((running.taken(), script.asked().len()), (vec![50, 51, 52], 3));
+    running.end().await;
 }
 
 #[tokio::test(start_paused = true)]

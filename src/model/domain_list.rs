@@ -61,6 +61,17 @@ pub struct DomainList {
     pub examples: Vec<String>,
 }
 
+impl DomainList {
+    /// Whether every domain of another list is in this one.
+    #[must_use]
+    pub fn has_all_of(&self, other: &Self) -> bool {
+        let mut here = self.domains.iter();
+        // Both are in the order of their names, so each is looked for behind the one before.
+        let mut has = |wanted: &ListedDomain| here.any(|listed| listed.name == wanted.name);
+        other.domains.iter().all(&mut has)
+    }
+}
+
 /// The closed set of reasons for which a new list is not taken over, the only text about it that becomes
 /// a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -99,5 +110,41 @@ impl DiscoveryReason {
 impl fmt::Display for DiscoveryReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(names: &[&str]) -> DomainList {
+        let listed = |name: &&str| ListedDomain {
+            name: Domain::parse(name).unwrap(),
+            kind: String::new(),
+        };
+        DomainList {
+            domains: names.iter().map(listed).collect(),
+            ..DomainList::default()
+        }
+    }
+
+    #[test]
+    fn a_list_has_all_of_another_or_lacks_some() {
+        let known = list(&["b.com", "d.com", "f.com"]);
+        for (names, has) in [
+            (vec!["b.com", "d.com", "f.com"], true),
+            (
+                vec!["a.com", "b.com", "c.com", "d.com", "e.com", "f.com", "g.com"],
+                true,
+            ),
+            (vec!["d.com", "f.com"], false),
+            (vec!["b.com", "c.com", "f.com"], false),
+            (vec!["b.com", "d.com"], false),
+            (vec![], false),
+        ] {
+            assert_eq!(list(&names).has_all_of(&known), has, "{names:?}");
+        }
+        assert!(list(&[]).has_all_of(&list(&[])));
+        assert!(known.has_all_of(&list(&[])));
     }
 }
