@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::discovery::{Catalogue, PAGE_SIZE};
+use crate::discovery::{Catalogue, PAGE_SIZE, SMALL_PAGE_SIZE, may_be_its_size};
 use crate::model::{
     DateShift, Disposition, Domain, Endpoint, Failure, ListPage, ListPageWanted, Reading, Reason, Rejects,
     WindowRange,
@@ -23,11 +23,13 @@ const MOST_CALLS: usize = 24;
 const SPAN: TimeDelta = TimeDelta::hours(1);
 
 /// The page of a list of domains that is asked for: as discovery asks first.
-const FIRST_PAGE: ListPageWanted = ListPageWanted {
-    number: 1,
-    size: PAGE_SIZE,
-    keep: PAGE_SIZE,
-};
+const fn first_page(size: usize) -> ListPageWanted {
+    ListPageWanted {
+        number: 1,
+        size,
+        keep: size,
+    }
+}
 
 /// What was asked and what came of it, not yet judged.
 #[derive(Clone, Debug)]
@@ -200,8 +202,12 @@ impl<U: Upstream + Catalogue> Prober<U> {
     /// Asks for the first page of the account's list of domains.
     pub(super) async fn list(&mut self) -> (Probe, Option<ListPage>) {
         let mut probe = self.begin(Vec::new());
-        let call = |upstream: U, shift| async move { upstream.page(FIRST_PAGE, shift).await };
-        let page = self.call(&mut probe, call).await;
+        let call =
+            |size| move |upstream: U, shift| async move { upstream.page(first_page(size), shift).await };
+        let mut page = self.call(&mut probe, call(PAGE_SIZE)).await;
+        if page.as_ref().is_err_and(may_be_its_size) {
+            page = self.call(&mut probe, call(SMALL_PAGE_SIZE)).await;
+        }
         probe.skew = self.watch.skew();
         match page {
             Ok(page) => (probe, Some(page)),
@@ -246,6 +252,7 @@ mod tests {
         limit: usize,
         foreign: Vec<Domain>,
         down_after: Option<usize>,
+        most_rows: usize,
         asked: Arc<Mutex<Vec<(usize, DateShift)>>>,
     }
 
@@ -256,6 +263,7 @@ mod tests {
                 limit: 1_000,
                 foreign: Vec::new(),
                 down_after: None,
+                most_rows: 1_000,
                 asked: Arc::default(),
             }
         }
@@ -296,6 +304,34 @@ mod tests {
                     rejects: Rejects::default(),
                 })
             }
+        }
+    }
+
+    impl Catalogue for Fake {
+        async fn page(&self, wanted: ListPageWanted, _: DateShift) -> Result<ListPage, Failure> {
+            if wanted.size > self.most_rows {
+                return fails(Reason::BadRequest, Disposition::Stop);
+            }
+            Ok(ListPage {
+                total: u64::try_from(wanted.size).ok(),
+                ..ListPage::default()
+            })
+        }
+    }
+
+    /// As discovery does.
+    #[tokio::test(start_paused = true)]
+    async fn a_page_that_is_refused_is_asked_for_in_a_smaller_size() {
+        for (most_rows, calls, size) in [(100, 1, Some(100)), (99, 2, Some(10)), (9, 2, None)] {
+            let fake = Fake {
+                most_rows,
+                ..Fake::default()
+            };
+            let clock = Clock::Manual(ManualClock::new("2026-11-22T12:00:00Z".parse().unwrap()));
+            let mut prober = Prober::new(fake, Arc::new(ClockWatch::default()), clock, 100_000.0);
+            let (probe, page) = prober.list().await;
+            assert_eq!((probe.calls, page.and_then(|page| page.total)), (calls, size));
+            assert_eq!(probe.failure.is_some(), size.is_none());
         }
     }
 

@@ -46,6 +46,14 @@ pub(super) async fn attempt<C: Catalogue>(
     })
 }
 
+/// Whether the first page may have been refused for its size: its parameters are (2, 3, 12 and so on), or
+/// there are more domains in a call than the provider allows (22). It is to be asked for again in
+/// [`SMALL_PAGE_SIZE`] then.
+#[must_use]
+pub fn may_be_its_size(refusal: &Failure) -> bool {
+    matches!(refusal.reason, Reason::BadRequest | Reason::ForeignDomain)
+}
+
 /// One reading, or two.
 async fn readings<C: Catalogue>(
     assignment: &Assignment<C>,
@@ -57,7 +65,7 @@ async fn readings<C: Catalogue>(
     let mut paging = Paging::new(PAGE_SIZE, assignment.max_domains);
     let mut reading = read(assignment, &mut paging).await;
     if let Err(Ended::Call(failure)) = &reading
-        && failure.reason == Reason::BadRequest
+        && may_be_its_size(failure)
         && paging.wanted().number == 1
     {
         tracing::debug!(account = %assignment.account, %failure, "the list of domains is read in smaller pages");

@@ -25,7 +25,8 @@ use crate::model::{
 use crate::observer::Observer;
 use crate::poller::Lane;
 
-pub use paging::PAGE_SIZE;
+pub use attempt::may_be_its_size;
+pub use paging::{PAGE_SIZE, SMALL_PAGE_SIZE};
 pub use progress::{Progress, ProgressView};
 
 /// Where pages come from. This room owns the trait; the application plugs the provider in.

@@ -12,7 +12,7 @@ use crate::model::{Domain, DomainList, ListPage, ListPageWanted, ListRow, Listed
 pub const PAGE_SIZE: usize = 100;
 
 /// Rows asked for where the provider refuses so many: the document's default.
-pub(super) const SMALL_PAGE_SIZE: usize = 10;
+pub const SMALL_PAGE_SIZE: usize = 10;
 
 /// How many more rows than `max_domains` are read, whatever the size of pages: a filter may leave some
 /// out, and names that stand there twice count once.

@@ -522,14 +522,16 @@ async fn shorter_pages_without_a_total_are_not_taken_for_the_list() {
 /// The document gives no maximum, and ten as the default.
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_refuses_pages_of_a_hundred_is_asked_for_ten() {
-    let script = Script::new(|_, wanted| match wanted.size {
-        0..=50 => faithful(35, wanted),
-        _ => failure(Reason::BadRequest, Disposition::Stop),
-    });
-    let running = Running::start(&script, 2_000);
-    running.until(1).await;
-    assert_eq!((running.taken(), script.asked().len()), (vec![35], 5));
-    running.end().await;
+    for reason in [Reason::BadRequest, Reason::ForeignDomain] {
+        let script = Script::new(move |_, wanted| match wanted.size {
+            0..=50 => faithful(35, wanted),
+            _ => failure(reason, Disposition::Stop),
+        });
+        let running = Running::start(&script, 2_000);
+        running.until(1).await;
+        assert_eq!((running.taken(), script.asked().len()), (vec![35], 5));
+        running.end().await;
+    }
     // A refusal of another kind, or of pages of ten as well, is one.
     for (reason, calls) in [(Reason::BadRequest, 2), (Reason::UnknownUser, 1)] {
         let script = Script::new(move |_, _| failure(reason, Disposition::Stop));
