@@ -1,33 +1,37 @@
 //! From a path to the tree of its YAML, with the environment laid over it.
 
-use std::error::Error;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use config::{ConfigError, FileFormat, Map, Source, Value, ValueKind};
+use config::{ConfigError, Map, Value, ValueKind};
 
 use super::environment::{Environment, Override};
-use super::keys::children;
+use super::keys::{children, is_key};
 use super::problems::{Problem, Problems};
-use super::slips::slips;
+use super::yaml::{Dialect, is_blank, mapping};
 
 /// The largest configuration file that is read: some hundred thousand domains.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
+/// The words for what is wrong with a text that is none of ours.
+const DIALECT: Dialect = Dialect {
+    is_key,
+    no_mapping: "is not a mapping; it needs the key accounts: at the start of a line",
+    unclear: "cannot be understood; compare it with the sample config/exporter.yaml",
+};
+
 /// Lays the environment over the text of a file. Values from the environment carry the variable's
 /// name as their origin, values from the file carry none.
 pub(super) fn tree(text: &str, place: &str, environment: &Environment) -> Result<Tree, Problems> {
-    check_indentation(text, place)?;
     if is_blank(text) {
         return Err(Problem::whole(place, "is empty; list at least one account under accounts:").into());
     }
-    let file = config::File::from_str(text, FileFormat::Yaml)
-        .collect()
-        .map_err(|error| not_yaml(&error, text, place))?;
+    let file = mapping(text, place, &DIALECT)?;
     let mut problems = Vec::new();
     let overrides = environment.overrides(&file, &mut problems);
-    let merged = overlay(&file, &overrides).map_err(|error| Problems::from(explain(&error, place)))?;
+    let merged =
+        overlay(&file, &overrides).map_err(|_| Problems::from(Problem::whole(place, DIALECT.unclear)))?;
     Ok(Tree {
         file: Value::from(file),
         merged,
@@ -100,158 +104,6 @@ pub(super) fn read(path: &Path, place: &str) -> Result<String, Problem> {
             ))
         }
     }
-}
-
-/// How far a line may be indented, hyphens of nested lists included. The parser follows the levels by
-/// recursion, and a configuration needs six of them.
-const MAX_INDENTATION: usize = 200;
-
-/// YAML forbids tabs as indentation; its parser's words for it differ from place to place.
-fn check_indentation(text: &str, place: &str) -> Result<(), Problems> {
-    let problems: Vec<Problem> = text
-        .lines()
-        .enumerate()
-        .filter_map(|(index, line)| {
-            let content = line.trim_start();
-            let indentation = line.strip_suffix(content).unwrap_or_default();
-            let nested = line.trim_start_matches([' ', '\t', '-', '?']);
-            let text = if content.is_empty() || content.starts_with('#') {
-                return None;
-            } else if indentation.contains('\t') {
-                "is indented with a tab; use blanks, two for each level"
-            } else if !indentation.is_ascii() {
-                "is indented with blanks of another kind, as a Chinese keyboard or a web page has them; use \
-                 ordinary ones, two for each level"
-            } else if line.len() - nested.len() > MAX_INDENTATION {
-                "is indented by more than 200 columns; use two blanks for each level"
-            } else {
-                return None;
-            };
-            Some(Problem::at(place, format!("line {}", index + 1), text))
-        })
-        .collect();
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(problems.into())
-    }
-}
-
-fn is_blank(text: &str) -> bool {
-    text.lines()
-        .map(str::trim)
-        .all(|line| line.is_empty() || line.starts_with('#') || line == "---" || line == "...")
-}
-
-/// The lines that explain a complaint of the parser, or else the complaint.
-fn not_yaml(error: &ConfigError, text: &str, place: &str) -> Problems {
-    let mut slips = slips(text);
-    slips.extend(odd_numbers(text));
-    let slips: Vec<Problem> = slips
-        .into_iter()
-        .map(|(line, text)| Problem::at(place, format!("line {line}"), text))
-        .collect();
-    if slips.is_empty() {
-        explain(error, place).into()
-    } else {
-        slips.into()
-    }
-}
-
-/// Values such as `.inf`, which the parser refuses without saying where they are.
-fn odd_numbers(text: &str) -> impl Iterator<Item = (usize, String)> {
-    text.lines().enumerate().filter_map(|(index, line)| {
-        let value = line
-            .rsplit([' ', '\t'])
-            .next()?
-            .trim_start_matches(['+', '-'])
-            .to_ascii_lowercase();
-        let odd = matches!(value.as_str(), ".inf" | ".nan");
-        odd.then(|| {
-            (
-                index + 1,
-                "holds .inf or .nan; write an ordinary number".to_owned(),
-            )
-        })
-    })
-}
-
-/// The parser's complaint in our words, with its line. Its own text is passed on only where it is
-/// one of the scanner's fixed sentences: elsewhere it may quote the file, and so a secret.
-fn explain(error: &ConfigError, place: &str) -> Problem {
-    let cause: &dyn Error = match error {
-        ConfigError::FileParse { cause, .. } => cause.as_ref(),
-        other => other,
-    };
-    let cause = cause.to_string();
-    if let Some((what, line)) = scanner_complaint(&cause) {
-        let line = format!("line {line}");
-        return match what.strip_suffix(": duplicated key in mapping") {
-            Some(key) => Problem::at(
-                place,
-                line,
-                format!(
-                    "gives {} a second time in one section; remove one",
-                    quoted_part(key)
-                ),
-            ),
-            None if cause.contains("quoted scalar") => Problem::at(
-                place,
-                line,
-                "ends a text in quotation marks that is not closed; write the closing mark, here or on a line above",
-            ),
-            None if what.contains("expected ',' or") => Problem::at(
-                place,
-                line,
-                "ends a list in brackets that is not closed; write the closing bracket, here or on a line above",
-            ),
-            None if what.contains("unexpected character") => Problem::at(
-                place,
-                line,
-                format!("is no valid YAML ({what}); put a value that starts with such a character in quotes"),
-            ),
-            None => Problem::at(
-                place,
-                line,
-                format!(
-                    "is no valid YAML ({what}); compare its indentation with the lines above, two blanks for \
-                     each level, and write a blank after every colon and hyphen"
-                ),
-            ),
-        };
-    }
-    let text = if cause.contains("YAML documents") {
-        "holds several YAML documents; remove the lines --- between them"
-    } else if cause.contains("floating point") {
-        "holds a number such as .inf or .nan; write an ordinary number"
-    } else if cause.contains("hash key") {
-        "uses a list or a mapping as a key; write plain words before the colons"
-    } else if cause.contains("expected a map") {
-        "is not a mapping; it needs the key accounts: at the start of a line"
-    } else {
-        "cannot be understood; compare it with the sample config/exporter.yaml"
-    };
-    Problem::whole(place, text)
-}
-
-/// Splits `WHAT at byte 12 line 3 column 4`.
-fn scanner_complaint(cause: &str) -> Option<(&str, usize)> {
-    let (what, position) = cause.rsplit_once(" at byte ")?;
-    let (_, rest) = position.split_once(" line ")?;
-    let (line, _) = rest.split_once(" column ")?;
-    // "while parsing a block mapping, did not find …": only the second half means something here.
-    let what = match what.split_once(", ") {
-        Some((context, complaint)) if context.starts_with("while ") => complaint,
-        _ => what,
-    };
-    Some((what, line.parse().ok()?))
-}
-
-/// `String("timeout")` without its wrapping; anything else is called "a key".
-fn quoted_part(key: &str) -> &str {
-    key.strip_prefix("String(\"")
-        .and_then(|rest| rest.strip_suffix("\")"))
-        .unwrap_or("a key")
 }
 
 /// The word for what a value is.

@@ -101,6 +101,12 @@ pub(super) fn children(path: &str) -> Vec<&'static str> {
         .collect()
 }
 
+/// Whether a word is a key anywhere in the configuration.
+pub(super) fn is_key(word: &str) -> bool {
+    let mut parts = KEYS.iter().flat_map(|key| key.pattern.split('.'));
+    parts.any(|part| part.trim_end_matches("[]") == word)
+}
+
 /// The section that a key belongs to, where exactly that name is known elsewhere.
 pub(super) fn home_of(name: &str) -> Option<&'static str> {
     KEYS.iter().find_map(|key| {
@@ -110,12 +116,13 @@ pub(super) fn home_of(name: &str) -> Option<&'static str> {
 }
 
 /// The candidate that was most likely meant: at most a third of its letters differ.
-pub(super) fn nearest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let given = given.to_ascii_lowercase().replace('-', "_");
+pub(crate) fn nearest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let plain = |word: &str| word.to_ascii_lowercase().replace('-', "_");
+    let given = plain(given);
     candidates
         .into_iter()
         .map(|candidate| {
-            let wanted = candidate.to_ascii_lowercase();
+            let wanted = plain(candidate);
             (strsim::damerau_levenshtein(&given, &wanted), candidate)
         })
         .filter(|(distance, candidate)| distance * 3 <= candidate.len())

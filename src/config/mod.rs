@@ -17,15 +17,18 @@ mod summary;
 #[cfg(test)]
 mod tests;
 mod walk;
+mod yaml;
 
 pub use budget::admit;
 pub use discover::{Discover, Pattern};
 pub use environment::{Environment, PREFIX};
+pub(crate) use keys::nearest;
 pub use load::{load, parse};
 pub(crate) use parse::show;
 pub use placeholder::placeholders;
 pub use problems::{Problem, Problems};
 pub use summary::Summary;
+pub(crate) use yaml::{Dialect, mapping};
 
 use std::time::Duration;
 

@@ -85,8 +85,23 @@ pub(super) fn boolean(given: Given<'_>) -> Result<bool, String> {
         (ValueKind::Boolean(value), _) => Ok(*value),
         (_, Some("true")) => Ok(true),
         (_, Some("false")) => Ok(false),
+        // YAML 1.2 takes yes and on for texts, which those who wrote them do not see.
+        (ValueKind::String(text), _) => Err(format!(
+            "is {}, no boolean; write true or false, without quotes",
+            quote(text)
+        )),
         _ => given.wanted("a boolean", "write true or false, without quotes"),
     }
+}
+
+/// A text of the file where a number is wanted, which may hold one all the same.
+fn no_number(text: &str, remedy: &str) -> String {
+    let number = if is_number(text) {
+        ", a number in quotes"
+    } else {
+        ""
+    };
+    format!("is {}{number}; {remedy}, without quotes", quote(text))
 }
 
 /// A whole number within bounds.
@@ -100,6 +115,7 @@ pub(super) fn integer(bounds: RangeInclusive<usize>) -> impl Fn(Given<'_>) -> Re
                 Err(_) => return Err(format!("is {}; {remedy}", quote(text))),
             },
             (ValueKind::Float(number), _) => return Err(format!("is {number}; {remedy}")),
+            (ValueKind::String(text), _) => return Err(no_number(text, &remedy)),
             _ => return given.wanted("a number", &remedy),
         };
         usize::try_from(number)
@@ -117,6 +133,7 @@ pub(super) fn rate(most: f64) -> impl Fn(Given<'_>) -> Result<f64, String> {
             (ValueKind::I64(number), _) => number.to_string(),
             (ValueKind::Float(number), _) => number.to_string(),
             (_, Some(text)) => text.to_owned(),
+            (ValueKind::String(text), _) => return Err(no_number(text, &remedy)),
             _ => return given.wanted("a number", &remedy),
         };
         match written.parse::<f64>() {
@@ -201,21 +218,43 @@ pub(crate) fn show(duration: Duration) -> String {
 /// A number of bytes, bare or with `KiB`, `MiB` or `GiB`.
 pub(super) fn bytes(bounds: RangeInclusive<usize>) -> impl Fn(Given<'_>) -> Result<usize, String> {
     move |given| {
-        let remedy = "write a number of bytes, or for example 32MiB";
-        let number = match given.kind {
-            ValueKind::I64(number) => usize::try_from(*number).ok(),
-            ValueKind::String(text) => spelled_bytes(text),
-            _ => return given.wanted("a size", remedy),
+        let remedy = format!(
+            "write a number of bytes from {} to {}, or for example 32MiB",
+            bounds.start(),
+            bounds.end()
+        );
+        let (written, number) = match given.kind {
+            ValueKind::I64(number) => (number.to_string(), usize::try_from(*number).ok()),
+            ValueKind::Float(number) => (number.to_string(), None),
+            ValueKind::String(text) => (quote(text), spelled_bytes(text)),
+            _ => return given.wanted("a size", &remedy),
         };
-        match number.filter(|number| bounds.contains(number)) {
-            Some(number) => Ok(number),
-            None => Err(format!(
-                "is no size from {} to {} bytes; {remedy}",
-                bounds.start(),
-                bounds.end()
-            )),
-        }
+        number.filter(|number| bounds.contains(number)).ok_or_else(|| {
+            let meant = match given.kind {
+                ValueKind::String(text) => misspelled_bytes(text),
+                _ => None,
+            };
+            meant.map_or_else(
+                || format!("is {written}, no size that can be used; {remedy}"),
+                |meant| format!("is {written}, no size; did you mean {meant}?"),
+            )
+        })
     }
+}
+
+/// `32M` and `32mb` as they are written here.
+fn misspelled_bytes(text: &str) -> Option<String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = text.strip_prefix(digits)?.trim().to_ascii_lowercase();
+    let first = unit
+        .strip_suffix("ib")
+        .or_else(|| unit.strip_suffix('b'))
+        .unwrap_or(&unit);
+    let meant = ["KiB", "MiB", "GiB"]
+        .into_iter()
+        .find(|meant| first.len() == 1 && meant.to_ascii_lowercase().starts_with(first))?;
+    let meant = format!("{digits}{meant}");
+    (meant != text && spelled_bytes(&meant).is_some()).then_some(meant)
 }
 
 fn spelled_bytes(text: &str) -> Option<usize> {
@@ -444,6 +483,33 @@ mod tests {
         }
         for text in ["", "0", "2GiB", "32MB", "-1", "99999999999999999999GiB", "1.5MiB"] {
             assert!(spelled(text, &parse).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_size_is_quoted() {
+        let range =
+            "no size that can be used; write a number of bytes from 1 to 1073741824, or for example 32MiB";
+        for (written, told) in [
+            (
+                ValueKind::from("32M"),
+                "is \"32M\", no size; did you mean 32MiB?".to_owned(),
+            ),
+            (
+                ValueKind::from("32 mb"),
+                "is \"32 mb\", no size; did you mean 32MiB?".to_owned(),
+            ),
+            (
+                ValueKind::from("4k"),
+                "is \"4k\", no size; did you mean 4KiB?".to_owned(),
+            ),
+            (ValueKind::from("2GiB"), format!("is \"2GiB\", {range}")),
+            (ValueKind::from("1.5MiB"), format!("is \"1.5MiB\", {range}")),
+            (ValueKind::from("32 apples"), format!("is \"32 apples\", {range}")),
+            (ValueKind::from(0), format!("is 0, {range}")),
+            (ValueKind::from(0.5), format!("is 0.5, {range}")),
+        ] {
+            assert_eq!(bytes(1..=1 << 30)(Given::strict(&written)), Err(told));
         }
     }
 

@@ -1,6 +1,7 @@
 //! PURE: the web configuration file (`--web.config.file`), in the schema that Prometheus'
 //! exporter-toolkit documents: from text to validated settings, or every problem at once.
 
+mod keys;
 mod reader;
 mod tls_section;
 
@@ -8,12 +9,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use config::{FileFormat, Format, ValueKind};
+use config::ValueKind;
 use hyper::header::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 
+use self::keys::is_key;
 use self::reader::{Reader, Section};
 use super::tls::TlsSettings;
+use crate::config::{Dialect, mapping};
 
 /// The settings of a web configuration file; secrets in it do not print.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +59,14 @@ const HEADERS: [(&str, &[&str]); 5] = [
     ("X-XSS-Protection", &[]),
 ];
 
+/// The words for a file of another kind; nothing of it is quoted, as it may be a secret one.
+const DIALECT: Dialect = Dialect {
+    is_key,
+    no_mapping: "is not a mapping; write the sections of the exporter-toolkit's web configuration, for example \
+                 basic_auth_users: at the start of a line",
+    unclear: "cannot be understood; compare it with the exporter-toolkit's web configuration",
+};
+
 impl WebConfig {
     /// Reads the text of a file. Files named in it are relative to the file's folder; they are not
     /// opened here.
@@ -63,18 +74,16 @@ impl WebConfig {
     /// # Errors
     /// Every problem, each with the file and the key's path.
     pub fn parse(file: &Path, text: &str) -> Result<Self, WebConfigError> {
+        let place = file.display().to_string();
+        let root = mapping(text, &place, &DIALECT).map_err(|problems| WebConfigError {
+            problems: problems.iter().map(ToString::to_string).collect(),
+        })?;
         let mut reader = Reader {
             file,
             problems: Vec::new(),
             warnings: Vec::new(),
         };
-        let mut config = match FileFormat::Yaml.parse(None, text) {
-            Ok(root) => reader.web_config(Section::new("", root)),
-            Err(error) => {
-                reader.problem("", &yaml_problem(&error.to_string()));
-                Self::default()
-            }
-        };
+        let mut config = reader.web_config(Section::new("", root));
         if reader.problems.is_empty() {
             config.warnings = reader.warnings;
             Ok(config)
@@ -89,24 +98,6 @@ impl WebConfig {
     pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
         self.tls.iter().flat_map(TlsSettings::files)
     }
-}
-
-/// A parser's message can quote the text, which may be the wrong file altogether and secret: only
-/// the place is kept.
-fn yaml_problem(message: &str) -> String {
-    let place = message
-        .rfind(" line ")
-        .and_then(|at| message.get(at..))
-        .unwrap_or_default();
-    let place: String = place.chars().take(40).collect();
-    format!(
-        "this is no YAML mapping of sections{}; see the exporter-toolkit's web configuration format",
-        if place.is_empty() {
-            place
-        } else {
-            format!(" (near{place})")
-        }
-    )
 }
 
 impl Reader<'_> {
@@ -357,15 +348,44 @@ mod tests {
         }
     }
 
+    /// That a text is refused in these words among others, all of which name the file and quote no secret.
+    fn assert_told(text: &str, expected: &str) {
+        let problems = parse(text).unwrap_err();
+        assert!(
+            problems.iter().any(|problem| problem.contains(expected)),
+            "{text}: {problems:?}"
+        );
+        assert!(
+            problems
+                .iter()
+                .all(|problem| problem.starts_with("/etc/web.yml: ")),
+            "{problems:?}"
+        );
+        assert!(
+            !problems.iter().any(|problem| problem.contains("hunter2")),
+            "a value was shown: {problems:?}"
+        );
+    }
+
     #[test]
     fn problems_name_file_key_and_remedy() {
         for (text, expected) in [
             (
                 "tls_server_config:\n  cert_filse: a\n",
-                "/etc/web.yml: tls_server_config.cert_filse: unknown key",
+                "/etc/web.yml: tls_server_config.cert_filse: is an unknown key; did you mean cert_file?",
             ),
-            ("tls: {}\n", "/etc/web.yml: tls: unknown key"),
-            ("TLS_server_config: {}\n", "TLS_server_config: unknown key"),
+            (
+                "tls: {}\n",
+                "/etc/web.yml: tls: is an unknown key; remove it, or write one of tls_server_config, http_server_config, ",
+            ),
+            (
+                "TLS_server_config: {}\n",
+                "TLS_server_config: is an unknown key; did you mean tls_server_config?",
+            ),
+            (
+                "http_server_config:\n  X-Frame-Options: deny\n",
+                "X-Frame-Options: is an unknown key; it belongs under http_server_config.headers: check the indentation",
+            ),
             (
                 "tls_server_config:\n  cert_file: a\n  key_file: \"\"\n",
                 "tls_server_config.key_file: the private key is missing",
@@ -386,17 +406,25 @@ mod tests {
                 "tls_server_config:\n  client_auth_type: x\n",
                 "client_auth_type: \"x\" is unknown; give one of NoClientCert",
             ),
+        ] {
+            assert_told(text, expected);
+        }
+    }
+
+    #[test]
+    fn problems_of_headers_users_and_limits_too() {
+        for (text, expected) in [
             (
                 "http_server_config:\n  http2: perhaps\n",
                 "http_server_config.http2: this must be true or false",
             ),
             (
                 "http_server_config:\n  headers:\n    Content-Type: foo\n",
-                "headers.Content-Type: unknown key",
+                "headers.Content-Type: is an unknown key; remove it, or write one of Content-Security-Policy, ",
             ),
             (
                 "http_server_config:\n  headers:\n    x-frame-options: deny\n",
-                "headers.x-frame-options: unknown key",
+                "headers.x-frame-options: is an unknown key; did you mean X-Frame-Options?",
             ),
             (
                 "http_server_config:\n  headers:\n    X-Frame-Options: foo\n",
@@ -434,25 +462,48 @@ mod tests {
                 "rate_limit:\n  interval: 1s\n  burst: -1\n",
                 "rate_limit.burst: this is no number",
             ),
-            ("hunter2\nhunter2\n", "this is no YAML mapping"),
-            ("- hunter2\n", "this is no YAML mapping"),
-            ("a: [hunter2\n", "this is no YAML mapping"),
+            (
+                "tls_server_config:\n  client_auth_type: RequireAnyClientCerts\n",
+                "client_auth_type: \"RequireAnyClientCerts\" is unknown; did you mean RequireAnyClientCert?",
+            ),
+            (
+                "hunter2\nhunter2\n",
+                "/etc/web.yml: is not a mapping; write the sections",
+            ),
+            (
+                "- hunter2\n",
+                "/etc/web.yml: is not a mapping; write the sections",
+            ),
+            (
+                "a: [hunter2\n",
+                "/etc/web.yml: line 2: ends a list in brackets that is not closed",
+            ),
+            (
+                "basic_auth_users:\n\talice: hunter2\n",
+                "/etc/web.yml: line 2: is indented with a tab; use blanks, two for each level",
+            ),
+            (
+                "tls_server_config:\n  cert_file:a.pem\n  key_file: hunter2\n",
+                "/etc/web.yml: line 2: has no blank after the colon; write \"cert_file: …\"",
+            ),
+            (
+                "rate_limit:\n  burst: 1\n  burst: 2\n",
+                "/etc/web.yml: line 3: gives burst a second time in one section; remove one",
+            ),
+            (
+                "basic_auth_users:\n  hunter2: a\n  hunter2: b\n",
+                "/etc/web.yml: line 3: gives a key a second time in one section; remove one",
+            ),
+            (
+                "basic_auth_users:\n  alice: \"hunter2\n",
+                "ends a text in quotation marks that is not closed",
+            ),
+            (
+                "basic_auth_users:\n  alice: @hunter2\n",
+                "put a value that starts with such a character in quotes",
+            ),
         ] {
-            let problems = parse(text).unwrap_err();
-            assert!(
-                problems.iter().any(|problem| problem.contains(expected)),
-                "{text}: {problems:?}"
-            );
-            assert!(
-                problems
-                    .iter()
-                    .all(|problem| problem.starts_with("/etc/web.yml: ")),
-                "{problems:?}"
-            );
-            assert!(
-                !problems.iter().any(|problem| problem.contains("hunter2")),
-                "a value was shown: {problems:?}"
-            );
+            assert_told(text, expected);
         }
     }
 

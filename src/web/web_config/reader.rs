@@ -4,6 +4,9 @@ use std::path::Path;
 
 use config::{Map, Value, ValueKind};
 
+use super::keys::remedy;
+use crate::config::nearest;
+
 /// A mapping whose keys are taken out one by one, so that those left over are the unknown ones.
 pub(super) struct Section {
     /// With a trailing dot unless it is the root.
@@ -76,10 +79,11 @@ impl Reader<'_> {
             .map(|&(_, value)| value);
         if found.is_none() {
             let known: Vec<&str> = table.iter().map(|&(known, _)| known).collect();
-            self.problem(
-                path,
-                &format!("{name:?} is unknown; give one of {}", known.join(", ")),
-            );
+            let remedy = match nearest(name, known.iter().copied()) {
+                Some(meant) => format!("did you mean {meant}?"),
+                None => format!("give one of {}", known.join(", ")),
+            };
+            self.problem(path, &format!("{name:?} is unknown; {remedy}"));
         }
         found
     }
@@ -102,10 +106,11 @@ impl Reader<'_> {
                         .filter(|(_, value)| value.is_some())
                         .map(|&(known, _)| known);
                     let offered: Vec<&str> = offered.collect();
-                    self.problem(
-                        path,
-                        &format!("{name:?} is unknown; choose from {}", offered.join(", ")),
-                    );
+                    let remedy = match nearest(name, offered.iter().copied()) {
+                        Some(meant) => format!("did you mean {meant}?"),
+                        None => format!("choose from {}", offered.join(", ")),
+                    };
+                    self.problem(path, &format!("{name:?} is unknown; {remedy}"));
                     // Not the empty list, which would be one more problem.
                     return None;
                 }
@@ -162,10 +167,8 @@ impl Reader<'_> {
         left.sort();
         for key in left {
             let path = format!("{}{key}", section.path);
-            self.problem(
-                &path,
-                "unknown key; check its spelling against the exporter-toolkit's web configuration format",
-            );
+            let remedy = remedy(&section.path, &key);
+            self.problem(&path, &format!("is an unknown key; {remedy}"));
         }
     }
 }
