@@ -53,7 +53,10 @@ fn main() -> ExitCode {
     }
     let web_file = match web_file(&cli) {
         Ok(file) => file,
-        Err(problems) => return refuse(&problems),
+        Err(problems) => {
+            let of_both = cli.command.is_none().then(|| load_to_poll(&cli).err()).flatten();
+            return refuse(&[of_both.unwrap_or_default(), problems].concat());
+        }
     };
     let outcome = match &cli.command {
         Some(Command::Demo) => demo(&cli, web_file),

@@ -34,7 +34,7 @@ impl Taker for Weak<Reloader> {
         list: Arc<DomainList>,
     ) -> Result<Taken, Unlisted> {
         match self.upgrade() {
-            Some(reloader) => reloader.take(account, source, list).await,
+            Some(reloader) => reloader.take(account, source, list),
             None => Ok(Taken::Stale),
         }
     }

@@ -3,6 +3,7 @@
 
 mod discoveries;
 mod lists;
+mod loader;
 mod once;
 mod pollers;
 mod polling;
@@ -28,9 +29,10 @@ use crate::web::{Guard, Limits, Routes, Server, TelemetryPath, WebFile};
 use crate::{build_info, systemd};
 
 use discoveries::Discoveries;
+use loader::Loader;
 use pollers::Pollers;
 use polling::PollingThread;
-use reload::Reloader;
+use reload::{Reloader, Surroundings};
 use signals::Hangups;
 use site::{LiveSite, Views};
 use tasks::Tasks;
@@ -96,6 +98,8 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
         discovery,
         load_config,
     } = parts;
+    // Before anything else: until then a SIGHUP would end the process.
+    let hangups = Hangups::new();
     let metrics = SelfMetrics::new(BuildInfo {
         version: build_info::VERSION,
         revision: build_info::REVISION,
@@ -120,14 +124,20 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
             Weak::clone(reloader),
             Arc::clone(&metrics),
             clock.clone(),
-            tasks,
+            tasks.clone(),
             discovery,
         );
         discovered = Some(discoveries.views());
-        let (metrics, clock) = (Arc::clone(&metrics), clock.clone());
-        Reloader::new(pollers, discoveries, config, shard, load_config, metrics, clock)
+        let surroundings = Surroundings {
+            shard,
+            web_file: web_file.clone(),
+            metrics: Arc::clone(&metrics),
+            clock: clock.clone(),
+            tasks,
+        };
+        Reloader::new(pollers, discoveries, config, surroundings)
     });
-    reloader.start().await?;
+    reloader.start(Loader::new(load_config, web_file.clone()))?;
     let views = Views {
         polled,
         discovered: discovered.unwrap_or_default(),
@@ -138,7 +148,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     let server = Server::new(routes, limits).with_web_file(web_file);
 
     let serving = server.serve(listeners, stop.clone());
-    let hangups = Hangups::new().each(|| reloader.reload());
+    let hangups = hangups.each(|| reloader.reload());
     systemd::ready();
     let watchdog = systemd::watchdog(stop.clone(), polling.handle().clone());
     let ended = tokio::select! {

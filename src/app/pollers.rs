@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -71,16 +70,6 @@ impl Pollers {
 
     pub(super) fn views(&self) -> PollerViews {
         Arc::clone(&self.views)
-    }
-
-    /// Where they run.
-    pub(super) fn runtime(&self) -> &Handle {
-        self.tasks.runtime()
-    }
-
-    /// Stops every task, those of others too, and waits until they have ended.
-    pub(super) async fn stop(&self) {
-        self.tasks.stop().await;
     }
 
     /// What asks for an account's list of domains: its client, and its lane once it has one.

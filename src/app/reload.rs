@@ -1,16 +1,16 @@
 //! Where configurations and discovered lists are taken over: each whole or not at all, one at a time.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::runtime::Handle;
-use tokio::sync::Mutex;
-use tokio_util::task::TaskTracker;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
-use super::LoadConfig;
 use super::discoveries::Discoveries;
 use super::lists::{Contested, Joined, Lists, TooMany, joined, list_source};
+use super::loader::{Loaded, Loader};
 use super::pollers::Pollers;
 use super::roster::{self, Notices, Told};
+use super::tasks::Tasks;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::discovery::{Taken, Unlisted};
@@ -20,19 +20,34 @@ use crate::plan::Shard;
 use crate::provider::ClientError;
 use crate::systemd;
 use crate::telemetry::chain;
+use crate::web::WebFile;
 
-/// One reload or list at a time; others wait for their turn.
+/// One reload at a time, by one task: who asks while it is under way is answered by the next, which reads the files
+/// anew, together with all others who asked meanwhile.
+///
+/// A defect while files are read is a refusal, as nothing has been changed then. One while they are taken over ends
+/// that task and with it the process: what is in force would be neither the old configuration nor the new one.
 pub(super) struct Reloader {
+    /// Held for one step without waiting, never while files are read.
     state: Mutex<State>,
     shard: Shard,
     /// Where all shards serve, of the configuration in use.
-    listed: std::sync::Mutex<Vec<String>>,
-    load: Arc<LoadConfig>,
+    listed: Mutex<Vec<String>>,
+    web_file: Option<Arc<WebFile>>,
     metrics: Arc<SelfMetrics>,
     clock: Clock,
-    reloads: TaskTracker,
-    /// Where they run.
-    runtime: Handle,
+    tasks: Tasks,
+    stop: CancellationToken,
+    /// How often a reload was asked for.
+    asked: watch::Sender<u64>,
+    answered: watch::Sender<Answered>,
+}
+
+/// What became of the last reload.
+struct Answered {
+    /// It began after so many had asked.
+    asked: u64,
+    outcome: Result<(), Vec<String>>,
 }
 
 /// What is in force.
@@ -46,6 +61,15 @@ struct State {
     notices: Notices,
     /// What the log has been told of.
     contested: Vec<Contested>,
+}
+
+/// Why a configuration is joined with lists and taken over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// The start, or another list.
+    Lists,
+    /// An operator wants it, and the lists asked for at once.
+    Reload,
 }
 
 /// Why something is not taken over; nothing has been changed then.
@@ -65,7 +89,7 @@ impl Refused {
 
 impl State {
     /// Takes over a configuration with the lists that belong to it.
-    fn apply(&mut self, config: &Config, mut lists: Lists) -> Result<(), Refused> {
+    fn apply(&mut self, config: &Config, mut lists: Lists, cause: Cause) -> Result<(), Refused> {
         lists.retain(config);
         let Joined {
             config: all,
@@ -76,6 +100,9 @@ impl State {
         let told = Told::of(&all, barren, self.shard);
         let own = roster::effective(all, self.shard);
         self.pollers.apply(&own).map_err(Refused::Client)?;
+        if cause == Cause::Reload {
+            self.discoveries.reloading();
+        }
         self.discoveries.apply(config, &selected, &self.pollers);
         self.notices.tell(told, self.shard);
         for new in contested.iter().filter(|new| !self.contested.contains(new)) {
@@ -99,21 +126,33 @@ fn joinable(config: Arc<Config>) -> Option<Arc<Config>> {
     config.discovers().then_some(config)
 }
 
+/// What a reloader works with.
+pub(super) struct Surroundings {
+    pub(super) shard: Shard,
+    pub(super) web_file: Option<Arc<WebFile>>,
+    pub(super) metrics: Arc<SelfMetrics>,
+    pub(super) clock: Clock,
+    pub(super) tasks: Tasks,
+}
+
 impl Reloader {
     /// Nothing is in force before [`Reloader::start`].
     pub(super) fn new(
         pollers: Pollers,
         discoveries: Discoveries,
         config: Config,
-        shard: Shard,
-        load: Arc<LoadConfig>,
-        metrics: Arc<SelfMetrics>,
-        clock: Clock,
+        surroundings: Surroundings,
     ) -> Self {
-        let runtime = pollers.runtime().clone();
+        let Surroundings {
+            shard,
+            web_file,
+            metrics,
+            clock,
+            tasks,
+        } = surroundings;
         Self {
             shard,
-            listed: std::sync::Mutex::new(config.shards.clone()),
+            listed: Mutex::new(config.shards.clone()),
             state: Mutex::new(State {
                 pollers,
                 discoveries,
@@ -123,37 +162,52 @@ impl Reloader {
                 notices: Notices::default(),
                 contested: Vec::new(),
             }),
-            load,
+            web_file,
             metrics,
             clock,
-            reloads: TaskTracker::new(),
-            runtime,
+            stop: tasks.token(),
+            tasks,
+            asked: watch::Sender::new(0),
+            answered: watch::Sender::new(Answered {
+                asked: 0,
+                outcome: Ok(()),
+            }),
         }
     }
 
-    /// Takes over the configuration that it was made with.
-    pub(super) async fn start(&self) -> Result<(), ClientError> {
-        let mut state = self.state.lock().await;
+    /// Takes over the configuration that it was made with; from then on, what `loader` loads at every reload.
+    pub(super) fn start(self: &Arc<Self>, loader: Loader) -> Result<(), ClientError> {
+        let mut state = self.state();
         let Some(config) = state.config.take() else {
             return Ok(());
         };
-        let applied = state.apply(&config, Lists::default());
+        let applied = state.apply(&config, Lists::default(), Cause::Lists);
         state.config = joinable(config);
         match applied {
             // Without lists there cannot be more domains than the configuration has been checked for.
-            Ok(()) | Err(Refused::TooMany(_)) => Ok(()),
-            Err(Refused::Client(error)) => Err(error),
+            Ok(()) | Err(Refused::TooMany(_)) => {}
+            Err(Refused::Client(error)) => return Err(error),
         }
+        let token = self.tasks.token();
+        // On the thread that polls: with many domains this takes a while, in which scrapes go on.
+        let reloads = Arc::clone(self).reloads(loader, self.asked.subscribe());
+        let until = token.clone();
+        let reloads = async move {
+            let _cancelled = until.run_until_cancelled(reloads).await;
+        };
+        self.tasks
+            .spawn("the task that reloads".to_owned(), token, reloads);
+        Ok(())
     }
 
     /// Takes over the list that was discovered for an account.
-    pub(super) async fn take(
+    pub(super) fn take(
         &self,
         account: &AccountName,
         source: u64,
         list: Arc<DomainList>,
     ) -> Result<Taken, Unlisted> {
-        let mut state = self.state.lock().await;
+        let mut state = self.state();
         let Some(config) = state.config.clone() else {
             return Ok(Taken::Stale);
         };
@@ -167,7 +221,7 @@ impl Reloader {
         }
         let domains = list.domains.len();
         let lists = state.lists.with(account, source, list);
-        match state.apply(&config, lists) {
+        match state.apply(&config, lists, Cause::Lists) {
             Ok(()) => {
                 tracing::info!(%account, listed = domains, "took over the provider's list of domains");
                 Ok(Taken::Over)
@@ -181,57 +235,60 @@ impl Reloader {
         }
     }
 
-    /// Every problem of the new configuration, or nothing. It ends by itself, also when whoever asked
-    /// for it has left meanwhile.
-    pub(super) async fn reload(self: &Arc<Self>) -> Result<(), Vec<String>> {
-        let reloader = Arc::clone(self);
-        // With many domains this takes a while, in which scrapes go on.
-        let reload = async move { reloader.reload_now().await };
-        let reload = self.reloads.spawn_on(reload, &self.runtime);
-        reload.await.unwrap_or_else(|error| {
-            tracing::error!(%error, "the reload ended unexpectedly");
-            Err(vec!["the reload ended unexpectedly; see the log".to_owned()])
-        })
+    /// Every problem of the new configuration, or nothing. The reload goes on when whoever asked for it leaves.
+    pub(super) async fn reload(&self) -> Result<(), Vec<String>> {
+        let mut answers = self.answered.subscribe();
+        let mut number = 0;
+        self.asked.send_modify(|asked| {
+            *asked += 1;
+            number = *asked;
+        });
+        let stopping = || Err(vec!["the exporter is stopping".to_owned()]);
+        tokio::select! {
+            answered = answers.wait_for(|answered| answered.asked >= number) => {
+                answered.map_or_else(|_| stopping(), |answered| answered.outcome.clone())
+            }
+            () = self.stop.cancelled() => stopping(),
+        }
     }
 
-    async fn reload_now(&self) -> Result<(), Vec<String>> {
-        let mut state = self.state.lock().await;
-        systemd::reloading();
-        let load = Arc::clone(&self.load);
-        // Files are read on a thread that serves and polls nothing.
-        let loaded = tokio::task::spawn_blocking(move || load()).await;
-        let applied = match loaded {
-            Ok(Ok(config)) => {
-                let lists = state.lists.clone();
-                state.discoveries.reloading();
-                match state.apply(&config, lists) {
-                    Ok(()) => {
-                        self.listed().clone_from(&config.shards);
-                        state.config = joinable(Arc::new(config));
-                        Ok(())
+    /// Reloads whenever somebody has asked.
+    async fn reloads(self: Arc<Self>, mut loader: Loader, mut asked: watch::Receiver<u64>) {
+        while asked.changed().await.is_ok() {
+            let asked = *asked.borrow_and_update();
+            systemd::reloading();
+            let outcome = loader.load().await.and_then(|loaded| self.take_over(loaded));
+            match &outcome {
+                Ok(()) => {
+                    self.metrics.reload_succeeded(self.clock.now());
+                    tracing::info!("configuration reloaded");
+                }
+                Err(problems) => {
+                    self.metrics.reload_failed();
+                    for problem in problems {
+                        tracing::error!(%problem, "configuration not reloaded, the old one stays in use");
                     }
-                    Err(refused) => Err(refused.problems()),
                 }
             }
-            Ok(Err(problems)) => Err(problems),
-            Err(_) => Err(vec![
-                "reading the configuration failed unexpectedly; see the log".to_owned(),
-            ]),
-        };
-        match &applied {
-            Ok(()) => {
-                self.metrics.reload_succeeded(self.clock.now());
-                tracing::info!("configuration reloaded");
-            }
-            Err(problems) => {
-                self.metrics.reload_failed();
-                for problem in problems {
-                    tracing::error!(%problem, "configuration not reloaded, the old one stays in use");
-                }
-            }
+            systemd::ready();
+            self.answered.send_replace(Answered { asked, outcome });
         }
-        systemd::ready();
-        applied
+    }
+
+    /// Takes over all files or none.
+    fn take_over(&self, loaded: Loaded) -> Result<(), Vec<String>> {
+        let Loaded { config, web } = loaded;
+        let mut state = self.state();
+        let lists = state.lists.clone();
+        state
+            .apply(&config, lists, Cause::Reload)
+            .map_err(|refused| refused.problems())?;
+        self.listed().clone_from(&config.shards);
+        state.config = joinable(Arc::new(config));
+        if let (Some(file), Some(version)) = (&self.web_file, web) {
+            file.take_over(version);
+        }
+        Ok(())
     }
 
     /// Which of several exporters this is.
@@ -244,12 +301,16 @@ impl Reloader {
         self.listed().clone()
     }
 
-    fn listed(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+    fn listed(&self) -> MutexGuard<'_, Vec<String>> {
         self.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stops everything that runs; a reload that comes later finds it stopped.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stops everything that runs; a reload that is asked for later is told so.
     pub(super) async fn stop(&self) {
-        self.state.lock().await.pollers.stop().await;
+        self.tasks.stop().await;
     }
 }

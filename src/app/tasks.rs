@@ -1,12 +1,17 @@
 //! The tasks beside the server, on the thread that polls, each with a name: the first that ends although nobody stopped it ends all.
 
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// Every task ends at its next step, and a step takes milliseconds, or a good second where it takes over a hundred
+/// thousand domains. SIGTERM must end within 5 s, of which open connections may have had 3.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Every running task; clones share them.
 #[derive(Clone)]
@@ -46,11 +51,6 @@ impl Tasks {
         Failures(self.ended.subscribe())
     }
 
-    /// Where they run.
-    pub(super) fn runtime(&self) -> &Handle {
-        &self.runtime
-    }
-
     /// What stops one task.
     pub(super) fn token(&self) -> CancellationToken {
         self.stop.child_token()
@@ -74,10 +74,15 @@ impl Tasks {
         self.tracker.spawn_on(task, &self.runtime);
     }
 
-    /// Stops every task and waits until they have ended.
+    /// Stops every task and waits until they have ended, though not for ever.
     pub(super) async fn stop(&self) {
         self.stop.cancel();
         self.tracker.close();
-        self.tracker.wait().await;
+        if tokio::time::timeout(PATIENCE, self.tracker.wait()).await.is_err() {
+            tracing::warn!(
+                tasks = self.tracker.len(),
+                "stopping: tasks that did not end in time are left where they are"
+            );
+        }
     }
 }

@@ -31,4 +31,4 @@ pub use routes::{Routes, Site, TelemetryPath};
 pub use server::{Handler, Server};
 pub use status::{DiscoveryStatus, EndpointStatus, Status};
 pub use web_config::{WebConfig, WebConfigError};
-pub use web_file::WebFile;
+pub use web_file::{WebFile, WebVersion};

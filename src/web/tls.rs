@@ -1,7 +1,6 @@
 //! From TLS settings to what rustls serves with, on the ring provider.
 
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +17,7 @@ use rustls::{
 use secrecy::{ExposeSecret, SecretString};
 
 use super::san;
+use super::web_file::text_of;
 
 /// The suites that Go knows by these names. `None`: not offered by rustls (CBC, RC4 and RSA key
 /// exchange have known weaknesses). Source: Go's crypto/tls constants.
@@ -112,7 +112,7 @@ impl Pem {
     fn read(&self) -> Result<SecretString, String> {
         match self {
             Self::Inline { text, .. } => Ok(text.clone()),
-            Self::File { key, path } => fs::read_to_string(path).map(Into::into).map_err(|error| {
+            Self::File { key, path } => text_of(path).map(Into::into).map_err(|error| {
                 format!(
                     "{key}: cannot read {}: {error}; check path and permissions",
                     path.display()

@@ -1,7 +1,8 @@
 //! The web configuration file as it stands on disk: read at the start, and again when it or a file
 //! that it names has changed.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
@@ -16,6 +17,9 @@ use super::{WebConfig, WebConfigError};
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// A request waits no longer than this for a look at the files; a hanging file system must not stop scrapes.
 const CHECK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The largest file that is read, certificates of authorities included; ten thousand users take less than one.
+const MAX_FILE_BYTES: u64 = 8 * 1_024 * 1_024;
 
 /// A web configuration file in use.
 #[derive(Debug)]
@@ -55,6 +59,13 @@ impl Loaded {
     }
 }
 
+/// A version that was read, is good and can be taken over.
+#[derive(Debug)]
+pub struct WebVersion {
+    seen: Vec<Seen>,
+    loaded: Loaded,
+}
+
 impl WebFile {
     /// Reads and checks the file and those it names. Blocks on the file system, so it belongs before
     /// the serving starts.
@@ -90,6 +101,26 @@ impl WebFile {
         self.loaded().tls.is_some()
     }
 
+    /// Reads the files anew for a reload, whether or not they seem to have changed. Blocks on the file system.
+    ///
+    /// # Errors
+    /// Every problem, each with file and key.
+    pub fn read(&self) -> Result<WebVersion, Vec<String>> {
+        let (seen, loaded) = load(&self.path);
+        let loaded = loaded.map_err(|error| error.problems)?;
+        applicable(&loaded, self.is_tls(), &self.path)?;
+        Ok(WebVersion { seen, loaded })
+    }
+
+    /// Makes a version the one that holds.
+    pub fn take_over(&self, version: WebVersion) {
+        take(&self.loaded, &self.path, version.loaded);
+        // Somebody who looks right now will look once more, and find what is in force already.
+        if let Ok(mut check) = self.check.try_lock() {
+            check.seen = version.seen;
+        }
+    }
+
     /// The version that holds now. Looks at the files if that was not done lately; who comes while
     /// somebody else looks gets the version from before.
     pub(super) async fn current(&self) -> Arc<Loaded> {
@@ -119,28 +150,44 @@ impl WebFile {
 
 /// Takes over a new version, unless it is broken or cannot be applied.
 fn replace(current: &RwLock<Arc<Loaded>>, path: &Path, loaded: Result<Loaded, WebConfigError>) {
-    let file = path.display();
     let is_tls = current
         .read()
         .unwrap_or_else(PoisonError::into_inner)
         .tls
         .is_some();
-    match loaded {
-        Ok(loaded) if loaded.tls.is_some() != is_tls => {
-            tracing::error!(%file, "web configuration not applied: TLS is switched on or off by a restart only");
-        }
-        Ok(loaded) => {
-            for warning in &loaded.config.warnings {
-                tracing::warn!("{warning}");
-            }
-            tracing::info!(%file, "web configuration read again");
-            *current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
-        }
-        Err(error) => {
-            let problems = error.problems.join("; ");
+    let loaded = loaded.map_err(|error| error.problems);
+    let applicable = loaded.and_then(|loaded| applicable(&loaded, is_tls, path).map(|()| loaded));
+    match applicable {
+        Ok(loaded) => take(current, path, loaded),
+        Err(problems) => {
+            let (file, problems) = (path.display(), problems.join("; "));
             tracing::error!(%file, %problems, "web configuration not applied, the previous one stays");
         }
     }
+}
+
+/// Whether a good version can take the place of one with or without TLS.
+fn applicable(loaded: &Loaded, is_tls: bool, path: &Path) -> Result<(), Vec<String>> {
+    if loaded.tls.is_some() == is_tls {
+        return Ok(());
+    }
+    let (switched, undo) = if is_tls {
+        ("off", "put it back")
+    } else {
+        ("on", "take it out")
+    };
+    Err(vec![format!(
+        "{}: tls_server_config: TLS is switched {switched}, which takes a restart; restart the exporter, or {undo}",
+        path.display()
+    )])
+}
+
+fn take(current: &RwLock<Arc<Loaded>>, path: &Path, loaded: Loaded) {
+    for warning in &loaded.config.warnings {
+        tracing::warn!("{warning}");
+    }
+    tracing::info!(file = %path.display(), "web configuration read again");
+    *current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
 }
 
 /// Reads everything. The files are looked at before they are read, so that a change in between is
@@ -151,7 +198,7 @@ fn load(path: &Path) -> (Vec<Seen>, Result<Loaded, WebConfigError>) {
         problems: vec![problem],
     };
     let file = path.display();
-    let text = match fs::read_to_string(path) {
+    let text = match text_of(path) {
         Ok(text) => text,
         Err(error) => {
             return (
@@ -179,6 +226,22 @@ fn load(path: &Path) -> (Vec<Seen>, Result<Loaded, WebConfigError>) {
     };
     let limiter = config.rate_limit.map(Limiter::new);
     (seen, Ok(Loaded { config, tls, limiter }))
+}
+
+/// The text of a file, if it is not too large.
+pub(super) fn text_of(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let read = File::open(path)?
+        .take(MAX_FILE_BYTES + 1)
+        .read_to_string(&mut text)?;
+    if u64::try_from(read).is_ok_and(|read| read <= MAX_FILE_BYTES) {
+        Ok(text)
+    } else {
+        Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            "it is larger than 8 MiB",
+        ))
+    }
 }
 
 fn look(seen: &[Seen]) -> Vec<Seen> {
@@ -316,11 +379,49 @@ mod tests {
         assert!(!Arc::ptr_eq(&first, &file.current().await.tls().unwrap()));
     }
 
+    #[tokio::test]
+    async fn a_reload_reads_whatever_was_seen_and_takes_over_when_it_is_told_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("web.yml");
+        fs::write(&path, USER).unwrap();
+        // So that requests do not look.
+        let file = WebFile::open_with_interval(&path, Duration::from_secs(3_600)).unwrap();
+        fs::write(&path, "").unwrap();
+        let version = file.read().unwrap();
+        assert_eq!(file.current().await.config.users.len(), 1);
+        file.take_over(version);
+        assert!(file.current().await.config.users.is_empty());
+
+        certificate(folder.path(), "localhost");
+        for (text, told) in [
+            (
+                "basic_auth_users:\n  alice: open sesame\n",
+                "web.yml: basic_auth_users.alice: this is no bcrypt hash",
+            ),
+            (
+                "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n",
+                "web.yml: tls_server_config: TLS is switched on, which takes a restart",
+            ),
+            (
+                "tls_server_config:\n  cert_file: server.crt\n  key_file: nowhere.key\n",
+                "web.yml: tls_server_config.key_file: cannot read",
+            ),
+        ] {
+            fs::write(&path, text).unwrap();
+            let problems = file.read().unwrap_err();
+            assert!(problems.len() == 1 && problems[0].contains(told), "{problems:?}");
+            assert!(!problems[0].contains("sesame"), "{problems:?}");
+        }
+        assert!(file.current().await.config.users.is_empty());
+    }
+
     #[test]
     fn what_is_wrong_with_the_files_is_said_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("web.yml");
         assert!(WebFile::open(&path).unwrap_err().problems[0].contains("cannot be read"));
+        let endless = WebFile::open(Path::new("/dev/zero")).unwrap_err();
+        assert!(endless.problems[0].contains("larger than 8 MiB"), "{endless}");
         fs::write(folder.path().join("garbage"), "hunter2").unwrap();
         fs::write(&path, "tls_server_config:\n  cert_file: garbage\n  key_file: nowhere\n  client_ca_file: garbage\n  client_auth_type: RequestClientCert\n").unwrap();
         let problems = WebFile::open(&path).unwrap_err().problems;

@@ -45,7 +45,7 @@ pub(crate) struct Exporter {
     pub(crate) program: Program,
     pub(crate) simulator: Simulator,
     pub(crate) address: SocketAddr,
-    directory: TempDir,
+    pub(crate) directory: TempDir,
 }
 
 impl Exporter {
@@ -95,7 +95,7 @@ impl Exporter {
     }
 
     /// Rewrites the configuration file.
-    fn configure(&self, change: impl FnOnce(String) -> String) {
+    pub(crate) fn configure(&self, change: impl FnOnce(String) -> String) {
         let file = Self::config_file(self.directory.path());
         let text = std::fs::read_to_string(&file).unwrap();
         std::fs::write(&file, change(text)).unwrap();
@@ -187,6 +187,26 @@ async fn a_bad_configuration_is_refused_in_the_same_words_by_the_check_and_at_th
         "{}",
         program.said()
     );
+}
+
+#[tokio::test]
+async fn the_problems_of_both_files_are_told_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let web = folder.path().join("web.yml");
+    std::fs::write(&web, "rate_limits: {}\n").unwrap();
+    let web = format!("--web.config.file={}", web.display());
+    let (code, program) = run(&mut command(&[
+        "--config.file=tests/config/invalid-empty.yaml",
+        &web,
+    ]))
+    .await;
+    assert_eq!(code, 2, "{}", program.said());
+    for problem in [
+        "invalid-empty.yaml: is empty",
+        "web.yml: rate_limits: is an unknown key",
+    ] {
+        assert!(program.stderr().contains(problem), "{}", program.said());
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jdcloud_cdn_exporter::discovery::Pace;
 use jdcloud_cdn_exporter::model::{Domain, Endpoint};
-use jdcloud_cdn_exporter::simulator::{Fault, Rule, Target, Total};
+use jdcloud_cdn_exporter::simulator::{Fault, OwnedDomain, Rule, SimulatedAccount, Target, Total};
 
 use crate::fixture::{Running, SECRET_KEY, Setup, USERNAME, millis};
 use crate::truth::{self, Samples, series};
@@ -356,6 +356,72 @@ async fn filters_choose_by_name_and_by_the_providers_words() {
         assert!(!samples.contains_key(&of_account(name)), "{name}");
     }
     assert_eq!(exporter.simulator.list_requests().len(), lists + 1);
+    exporter.end().await;
+}
+
+/// The list of another account, which is taken over later, must not be what the refused reload asked for.
+#[tokio::test]
+async fn a_refused_reload_asks_for_no_list_later() {
+    const OTHER: &str = "other";
+    fn with_limit(base_url: &str, limit: usize) -> String {
+        let account = |username: &str, limit: usize| {
+            format!(
+                "  - {{username: {username}, secret_key: {SECRET_KEY}, max_domains: {limit}, domains: {{discover: \
+                 {{}}}}}}\n"
+            )
+        };
+        format!(
+            "api: {{base_url: \"{base_url}\", max_requests_per_second: 1000}}\naccounts:\n{}{}",
+            account(USERNAME, limit),
+            account(OTHER, 1),
+        )
+    }
+    let mut setup = Setup::of(&DOMAINS[..2]);
+    // The other account's list is too long, and tried again and again.
+    setup.others = vec![SimulatedAccount {
+        username: OTHER.to_owned(),
+        secret_key: SECRET_KEY.into(),
+        domains: ["www.b.com", "img.b.com"]
+            .map(|name| OwnedDomain::new(domain(name)))
+            .to_vec(),
+    }];
+    setup.text = Some(|base_url| with_limit(base_url, 2));
+    setup.discovery.every = Duration::from_secs(600);
+    let exporter = setup.start().await;
+    let counted = |account| series("jdcloud_cdn_exporter_discovered_domains", &[("account", account)]);
+    let refused = failures("too_many_domains");
+    exporter
+        .until_samples("one list and a refused one", |now| {
+            has(now, &counted(USERNAME), 2.0) && now[&refused] > 0.5
+        })
+        .await;
+    let asked = || {
+        let lists = exporter.simulator.list_requests();
+        lists.iter().filter(|list| list.username == USERNAME).count()
+    };
+    let before = asked();
+    *exporter.text.lock().unwrap() = with_limit(&exporter.base_url, 1);
+    let reply = exporter.ask("POST", "/-/reload", &[]).await;
+    assert_eq!(reply.status, 500);
+    assert!(reply.text().contains("write max_domains: 2"), "{}", reply.text());
+    assert!(exporter.simulator.remove_domain(OTHER, &domain("img.b.com")));
+    let polls = series(
+        "jdcloud_cdn_exporter_polls_total",
+        &[("endpoint", "bandwidth_flow")],
+    );
+    let taken = exporter
+        .until_samples("the other list", |now| has(now, &counted(OTHER), 1.0))
+        .await;
+    // A list is asked for at once, so before the polls of some intervals have ended.
+    exporter
+        .until_samples("ten rounds", |now| now[&polls] > taken[&polls] + 30.0)
+        .await;
+    assert_eq!(asked(), before);
+    *exporter.text.lock().unwrap() = with_limit(&exporter.base_url, 2);
+    let lists = exporter.simulator.list_requests().len();
+    assert_eq!(exporter.ask("POST", "/-/reload", &[]).await.status, 200);
+    exporter.until_lists(lists + 2).await;
+    assert_eq!(asked(), before + 1);
     exporter.end().await;
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -74,6 +75,8 @@ pub(crate) struct Setup {
     pub(crate) others: Vec<SimulatedAccount>,
     /// Another configuration than one account with the domains, for the provider's address.
     pub(crate) text: Option<fn(&str) -> String>,
+    /// What is changed of every configuration that was loaded.
+    pub(crate) adjust: fn(&mut Config),
 }
 
 impl Setup {
@@ -100,6 +103,7 @@ impl Setup {
             },
             others: Vec::new(),
             text: None,
+            adjust: |_| {},
         }
     }
 
@@ -148,10 +152,17 @@ impl Setup {
             None => configuration(&base_url, &self.domains, self.api, self.account),
         };
         let text = Arc::new(Mutex::new(text));
-        let (interval, shard) = (self.interval, self.shard);
+        let (interval, shard, adjust) = (self.interval, self.shard, self.adjust);
+        let loads = Arc::new(AtomicUsize::new(0));
         let load = {
-            let text = Arc::clone(&text);
-            move || load(&text.lock().unwrap(), interval, shard)
+            let (text, loads) = (Arc::clone(&text), Arc::clone(&loads));
+            move || {
+                loads.fetch_add(1, Ordering::Relaxed);
+                let text = text.lock().unwrap().clone();
+                let mut config = load(&text, interval, shard)?;
+                adjust(&mut config);
+                Ok(config)
+            }
         };
         let listeners = listener::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
         let address = listeners[0].local_addr().unwrap();
@@ -173,6 +184,7 @@ impl Setup {
             clock,
             address,
             text,
+            loads,
             base_url,
             stop,
             app,
@@ -213,6 +225,8 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     /// The configuration that the next reload reads.
     pub(crate) text: Arc<Mutex<String>>,
+    /// How often it was loaded.
+    pub(crate) loads: Arc<AtomicUsize>,
     pub(crate) base_url: String,
     stop: CancellationToken,
     app: JoinHandle<Result<(), AppError>>,
@@ -354,5 +368,11 @@ impl Running {
         self.stop.cancel();
         let ended = tokio::time::timeout(PATIENCE, self.app).await;
         ended.expect("it ends").expect("without a panic").unwrap();
+    }
+
+    /// Waits until it ends by itself, and says why.
+    pub(crate) async fn ended(self) -> AppError {
+        let ended = tokio::time::timeout(PATIENCE, self.app).await;
+        ended.expect("it ends").expect("without a panic").unwrap_err()
     }
 }

@@ -13,6 +13,7 @@ mod requests;
 mod secrets;
 mod shards;
 mod streams;
+mod stuck;
 
 #[path = "../support/http.rs"]
 mod http;

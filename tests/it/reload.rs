@@ -1,5 +1,11 @@
 //! A reload applies a configuration as a whole, keeps what is known of domains that stay, or changes nothing.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use jdcloud_cdn_exporter::app::AppError;
+
 use crate::fixture::{Setup, USERNAME};
 use crate::truth::{self, Samples};
 
@@ -37,7 +43,7 @@ async fn a_domain_that_leaves_takes_its_series_along_and_the_others_keep_theirs(
 #[tokio::test]
 async fn a_new_domain_is_polled_at_once_and_an_invalid_configuration_changes_nothing() {
     let mut setup = Setup::of(&DOMAINS);
-    setup.interval = std::time::Duration::from_secs(3_600);
+    setup.interval = Duration::from_secs(3_600);
     let exporter = setup.start().await;
     exporter.configure(&DOMAINS[..2]);
     assert_eq!(exporter.ask("POST", "/-/reload", &[]).await.status, 200);
@@ -90,5 +96,104 @@ async fn with_other_units_a_domain_starts_anew() {
         truth::BINARY,
     ));
     exporter.until_gauges(&expected).await;
+    exporter.end().await;
+}
+
+/// Nothing is in force before everything has been read: a defect there is a refusal like any other.
+#[tokio::test]
+async fn a_panic_while_a_configuration_is_read_refuses_it() {
+    let mut setup = Setup::of(&DOMAINS[..2]);
+    setup.adjust = |config| assert!(config.api.max_concurrency != 999, "a defect made for this test");
+    let exporter = setup.start().await;
+    exporter.until_gauges(&exporter.truth(&DOMAINS[..2])).await;
+    exporter.configure(&DOMAINS[..1]);
+    let good = exporter.text.lock().unwrap().clone();
+    *exporter.text.lock().unwrap() = good.replace("api:\n", "api:\n  max_concurrency: 999\n");
+    let reply = exporter.ask("POST", "/-/reload", &[]).await;
+    assert_eq!(reply.status, 500);
+    assert!(reply.text().contains("failed unexpectedly"), "{}", reply.text());
+    assert!(!reload_succeeded(&exporter.scrape().await));
+    let unchanged = exporter.truth(&DOMAINS[..2]);
+    assert_eq!(truth::differences(&unchanged, &exporter.gauges().await), [""; 0]);
+
+    *exporter.text.lock().unwrap() = good;
+    assert_eq!(exporter.ask("POST", "/-/reload", &[]).await.status, 200);
+    assert!(reload_succeeded(&exporter.scrape().await));
+    exporter.end().await;
+}
+
+/// More permits than a semaphore can have are a panic half way through, which no validated configuration has.
+#[tokio::test]
+async fn a_panic_while_a_configuration_is_taken_over_ends_the_exporter() {
+    let mut setup = Setup::of(&DOMAINS[..2]);
+    setup.adjust = |config| {
+        if config.api.max_concurrency == 999 {
+            config.api.max_concurrency = usize::MAX;
+        }
+    };
+    let exporter = setup.start().await;
+    exporter.until_gauges(&exporter.truth(&DOMAINS[..2])).await;
+    let good = exporter.text.lock().unwrap().clone();
+    *exporter.text.lock().unwrap() = good.replace("api:\n", "api:\n  max_concurrency: 999\n");
+    // Whether the answer is still written is left open.
+    let asked = crate::http::request(exporter.address, "POST", "/-/reload", &[]).await;
+    assert!(asked.is_err() || asked.is_ok_and(|reply| reply.status == 500));
+    let ended = exporter.ended().await;
+    assert!(
+        matches!(&ended, AppError::PartEnded(part) if part.contains("reload")),
+        "{ended}"
+    );
+}
+
+/// Each of them is answered for a configuration that was read after it had asked.
+#[tokio::test]
+async fn many_reloads_at_once_are_few_and_none_is_lost() {
+    const AT_ONCE: usize = 100;
+    let mut setup = Setup::of(&DOMAINS);
+    setup.interval = Duration::from_secs(3_600);
+    // Long enough for all of them to have asked while the first one reads.
+    setup.adjust = |_| std::thread::sleep(Duration::from_millis(300));
+    let exporter = setup.start().await;
+    exporter.until_gauges(&exporter.truth(&DOMAINS)).await;
+    let before = exporter.loads.load(Ordering::Relaxed);
+    for domains in [&DOMAINS[..1], &DOMAINS[..2]] {
+        exporter.configure(domains);
+        let reloads = (0..AT_ONCE).map(|_| exporter.ask("POST", "/-/reload", &[]));
+        assert!(join_all(reloads).await.iter().all(|reply| reply.status == 200));
+        let expected = exporter.truth(domains);
+        exporter.until_gauges(&expected).await;
+    }
+    let loads = exporter.loads.load(Ordering::Relaxed) - before;
+    assert!((2..AT_ONCE / 4).contains(&loads), "{loads}");
+    exporter.end().await;
+}
+
+#[tokio::test]
+async fn a_reload_of_the_same_changes_nothing_even_in_the_first_round() {
+    let mut setup = Setup::many(40);
+    setup.interval = Duration::from_secs(3_600);
+    // A first round of some seconds.
+    setup.api = "max_requests_per_second: 20";
+    let exporter = setup.start().await;
+    let names: Vec<String> = (0..40).map(|number| format!("d{number}.example.com")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    assert_eq!(exporter.get("/-/ready").await.status, 503);
+    for _ in 0..20 {
+        assert_eq!(exporter.ask("POST", "/-/reload", &[]).await.status, 200);
+    }
+    assert_eq!(exporter.get("/-/ready").await.status, 503);
+    exporter.until_gauges(&exporter.truth(&names)).await;
+    while exporter.get("/-/ready").await.status != 200 {}
+    // One call for each domain and two batches: nothing was asked twice.
+    assert_eq!(exporter.simulator.requests().len(), 42);
+    for _ in 0..20 {
+        assert_eq!(exporter.ask("POST", "/-/reload", &[]).await.status, 200);
+    }
+    assert_eq!(exporter.simulator.requests().len(), 42);
+    assert_eq!(
+        truth::differences(&exporter.truth(&names), &exporter.gauges().await),
+        [""; 0]
+    );
+    assert_eq!(exporter.get("/-/ready").await.status, 200);
     exporter.end().await;
 }
