@@ -61,18 +61,18 @@ fn main() -> ExitCode {
     let outcome = match &cli.command {
         Some(Command::Demo) => demo(&cli, web_file),
         Some(Command::Check(options)) => match load_to_poll(&cli) {
-            Ok(config) => check(&config, cli.shard, *options),
+            Ok(config) => check(&started_with(config), cli.shard, *options),
             Err(problems) => return refuse(&problems),
         },
         Some(Command::Plan(options)) => match load(&cli) {
-            Ok(config) => plan(&cli, &config, *options),
+            Ok(config) => plan(&cli, &started_with(config), *options),
             Err(problems) => return refuse(&problems),
         },
         Some(Command::Backfill(wanted)) => backfill(&cli, wanted),
         Some(Command::Completions { .. } | Command::Man | Command::Healthcheck) | None => {
             match load_to_poll(&cli) {
-                Ok(config) if cli.config_check => return print_summary(&config, cli.shard),
-                Ok(config) => exporter(&cli, config, web_file),
+                Ok(config) if cli.config_check => return print_summary(&started_with(config), cli.shard),
+                Ok(config) => exporter(&cli, started_with(config), web_file),
                 Err(problems) => return refuse(&problems),
             }
         }
@@ -121,6 +121,14 @@ fn load(cli: &Cli) -> Result<Config, Vec<String>> {
 
 fn lines(problems: &Problems) -> Vec<String> {
     problems.iter().map(ToString::to_string).collect()
+}
+
+/// The configuration as it is when the program starts, of which some things are worth a word.
+fn started_with(config: Config) -> Config {
+    for variable in &config.unheard {
+        tracing::warn!("{variable}");
+    }
+    config
 }
 
 /// The same for a configuration that is polled: the rate limit must allow what this shard owns.
@@ -254,7 +262,7 @@ fn demo(cli: &Cli, web_file: Option<Arc<WebFile>>) -> anyhow::Result<ExitCode> {
         let demo = Demo::start()
             .await
             .context("the simulated provider cannot start")?;
-        let config = demo.config(&Environment::capture())?;
+        let config = started_with(demo.config(&Environment::capture())?);
         config::admit(&config, "the demo's configuration", cli.shard)?;
         let tls = web_file.as_ref().is_some_and(|file| file.is_tls());
         print_where_to_look(cli, &demo, tls, &listeners);
@@ -269,7 +277,7 @@ fn demo(cli: &Cli, web_file: Option<Arc<WebFile>>) -> anyhow::Result<ExitCode> {
 
 fn backfill(cli: &Cli, wanted: &cli::Backfill) -> anyhow::Result<ExitCode> {
     let mut config = match load(cli) {
-        Ok(config) => config,
+        Ok(config) => started_with(config),
         Err(problems) => return Ok(refuse(&problems)),
     };
     let discovers = needs_discovery(&config, &wanted.domains);

@@ -13,6 +13,9 @@ use super::problems::Problem;
 /// injects variables of the form `JDCLOUD_CDN_EXPORTER_SERVICE_HOST`.
 pub const PREFIX: &str = "JDCLOUD_CDN_EXPORTER__";
 
+/// What a setting begins with whose underscores were not doubled; and what Kubernetes injects for a Service.
+const NEAR_PREFIX: &str = "JDCLOUD_CDN_EXPORTER_";
+
 /// The variables that the process was started with. `Debug` shows none of the values, which may be secrets.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<OsString, OsString>);
@@ -32,6 +35,26 @@ impl Environment {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&OsStr> {
         self.0.get(OsStr::new(name)).map(OsString::as_os_str)
+    }
+
+    /// The variables that look like settings, and are none for want of underscores: each with the right spelling. What
+    /// Kubernetes injects is none of them, nor a variable that the file or another variable names, as `secret_key_env`
+    /// does.
+    pub(super) fn unheard(&self, file: &str) -> Vec<Problem> {
+        let named = |name: &str| file.contains(name) || self.0.values().any(|value| value == name);
+        self.0
+            .keys()
+            .filter_map(|name| name.to_str())
+            .filter_map(|name| Some((name, meant(name)?)))
+            .filter(|(name, _)| !named(name))
+            .map(|(name, meant)| {
+                let text = format!(
+                    "is not read, as settings have two underscores between their parts; did you mean {meant}? \
+                     Otherwise unset it"
+                );
+                Problem::whole(name, text)
+            })
+            .collect()
     }
 
     /// The settings among the variables, each with a path into the configuration. List positions
@@ -175,6 +198,55 @@ fn render(steps: &[Step]) -> String {
     parts.collect()
 }
 
+/// The setting that a variable with single underscores was meant for.
+fn meant(variable: &str) -> Option<String> {
+    let upper = variable.to_ascii_uppercase();
+    if upper.starts_with(PREFIX) {
+        return None;
+    }
+    let parts: Vec<&str> = upper
+        .strip_prefix(NEAR_PREFIX)?
+        .split('_')
+        .filter(|part| !part.is_empty())
+        .collect();
+    if is_of_kubernetes(&parts) {
+        return None;
+    }
+    let is_position = |part: &str| part.parse::<usize>().is_ok();
+    let plain: Vec<&str> = parts
+        .iter()
+        .map(|part| if is_position(part) { "0" } else { part })
+        .collect();
+    let variables: Vec<String> = KEYS.iter().map(|key| variable_for(key.pattern)).collect();
+    let candidates: Vec<String> = variables
+        .iter()
+        .map(|variable| variable.replacen(PREFIX, "", 1).replace("__", "_"))
+        .collect();
+    let found = nearest(&plain.join("_"), candidates.iter().map(String::as_str))?;
+    let (_, variable) = candidates
+        .iter()
+        .zip(variables)
+        .find(|(name, _)| *name == found)?;
+    // With its own positions instead of 0.
+    let positions = parts.iter().filter(|part| is_position(part));
+    let mut pieces = variable.split("__0");
+    let mut named = pieces.next()?.to_owned();
+    let positions = positions
+        .map(ToString::to_string)
+        .chain(std::iter::repeat("0".to_owned()));
+    for (piece, position) in pieces.zip(positions) {
+        named.extend(["__", &position, piece]);
+    }
+    Some(named)
+}
+
+/// Whether a variable is one of those that a Service injects, of this name or of one that goes on: `…_SERVICE_HOST`,
+/// `…_SERVICE_PORT_HTTP`, `…_PORT`, `…_PORT_9_TCP_ADDR`. No setting has such parts.
+/// Source: Kubernetes' documentation of Services, and of links between Docker's containers.
+fn is_of_kubernetes(parts: &[&str]) -> bool {
+    parts.contains(&"PORT") || parts.ends_with(&["SERVICE", "HOST"])
+}
+
 /// The variable for a pattern, with 0 for every list position.
 fn variable_for(pattern: &str) -> String {
     let name = pattern.replace("[]", "__0").replace('.', "__");
@@ -252,6 +324,79 @@ mod tests {
         ] {
             assert_eq!(paths(variables).1, [problem]);
         }
+    }
+
+    #[test]
+    fn settings_with_single_underscores_are_told_with_the_right_spelling() {
+        for (variable, meant) in [
+            ("JDCLOUD_CDN_EXPORTER_API_TIMEOUT", "API__TIMEOUT"),
+            ("JDCLOUD_CDN_EXPORTER_API__TIMEOUT", "API__TIMEOUT"),
+            ("jdcloud_cdn_exporter_poll_stale_after", "POLL__STALE_AFTER"),
+            ("JDCLOUD_CDN_EXPORTER_API_TIMOUT", "API__TIMEOUT"),
+            (
+                "JDCLOUD_CDN_EXPORTER_ACCOUNTS_0_SECRET_KEY",
+                "ACCOUNTS__0__SECRET_KEY",
+            ),
+            (
+                "JDCLOUD_CDN_EXPORTER_ACCOUNTS_2_SECRET_KEY_FILE",
+                "ACCOUNTS__2__SECRET_KEY_FILE",
+            ),
+            (
+                "JDCLOUD_CDN_EXPORTER_ACCOUNTS_1_DOMAINS_12_ENDPOINTS_3",
+                "ACCOUNTS__1__DOMAINS__12__ENDPOINTS__3",
+            ),
+        ] {
+            let environment: Environment = [(variable, "hush")].into_iter().collect();
+            let told: Vec<String> = environment.unheard("").iter().map(ToString::to_string).collect();
+            let expected = format!(
+                "{variable}: is not read, as settings have two underscores between their parts; did you mean {PREFIX}\
+                 {meant}? Otherwise unset it"
+            );
+            assert_eq!(told, [expected]);
+        }
+    }
+
+    /// Of Services with this name and with ones that go on, as Kubernetes writes them into every pod of a namespace.
+    #[test]
+    fn what_kubernetes_injects_and_what_is_named_elsewhere_is_left_alone() {
+        let mut variables = Vec::new();
+        for service in ["", "_API", "_POLL_INTERVAL", "_ACCOUNTS_0"] {
+            for end in [
+                "SERVICE_HOST",
+                "SERVICE_PORT",
+                "SERVICE_PORT_HTTP",
+                "SERVICE_PORT_HTTP_METRICS",
+                "PORT",
+                "PORT_10530_TCP",
+                "PORT_10530_TCP_PROTO",
+                "PORT_10530_TCP_PORT",
+                "PORT_10530_TCP_ADDR",
+                "PORT_9_UDP_ADDR",
+            ] {
+                variables.push((
+                    format!("JDCLOUD_CDN_EXPORTER{service}_{end}"),
+                    "tcp://10.0.0.1:10530",
+                ));
+            }
+        }
+        for other in [
+            "JDCLOUD_CDN_EXPORTER",
+            "JDCLOUD_CDN_EXPORTER_VERSION",
+            "JDCLOUD_CDN_EXPORTER_",
+        ] {
+            variables.push((other.to_owned(), "1"));
+        }
+        let environment: Environment = variables.into_iter().collect();
+        assert_eq!(environment.unheard(""), []);
+        let mut problems = Vec::new();
+        assert!(environment.overrides(&Map::new(), &mut problems).is_empty() && problems.is_empty());
+
+        let name = "JDCLOUD_CDN_EXPORTER_ACCOUNTS_0_SECRET_KEY";
+        let environment: Environment = [(name, "hush")].into_iter().collect();
+        assert_eq!(environment.unheard(&format!("secret_key_env: {name}\n")), []);
+        let by_variable = ("JDCLOUD_CDN_EXPORTER__ACCOUNTS__0__SECRET_KEY_ENV", name);
+        let environment: Environment = [(name, "hush"), by_variable].into_iter().collect();
+        assert_eq!(environment.unheard(""), []);
     }
 
     #[test]

@@ -58,15 +58,21 @@ pub fn parse(text: &str, place: &str, environment: &Environment) -> Result<Confi
     let poll = poll(&mut walk, &root.child("poll"));
     let shards = shards(&mut walk, &root);
     let accounts = accounts(&mut walk, &root, environment);
-    let problems = walk.into_problems();
+    let mut problems = walk.into_problems();
+    let unheard = environment.unheard(text);
     match (api, poll, shards, accounts) {
         (Some(api), Some(poll), Some(shards), Some(accounts)) if problems.is_empty() => Ok(Config {
             api,
             poll,
             shards,
             accounts,
+            unheard,
         }),
-        _ => Err(problems.into()),
+        _ => {
+            // One of them may be the cure.
+            problems.extend(unheard);
+            Err(problems.into())
+        }
     }
 }
 

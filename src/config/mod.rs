@@ -53,6 +53,8 @@ pub struct Config {
     pub shards: Vec<String>,
     /// Whose domains; at least one, names unique, no domain twice.
     pub accounts: Vec<Account>,
+    /// Variables of the environment that look like settings and were not read; nothing is wrong but the spelling.
+    pub unheard: Vec<Problem>,
 }
 
 /// How to talk to the provider; the limits hold for each account on its own.

@@ -360,6 +360,37 @@ async fn the_environment_wins_over_the_file() {
 }
 
 #[tokio::test]
+async fn what_kubernetes_injects_is_nothing_and_a_slip_is_told_once() {
+    let mut exporter = Exporter::start(&[], |command| {
+        command
+            .env("JDCLOUD_CDN_EXPORTER_PORT", "tcp://10.0.0.1:10530")
+            .env("JDCLOUD_CDN_EXPORTER_SERVICE_HOST", "10.0.0.1")
+            .env("JDCLOUD_CDN_EXPORTER_SERVICE_PORT", "10530")
+            .env("JDCLOUD_CDN_EXPORTER_SERVICE_PORT_HTTP", "10530")
+            .env("JDCLOUD_CDN_EXPORTER_PORT_10530_TCP", "tcp://10.0.0.1:10530")
+            .env("JDCLOUD_CDN_EXPORTER_PORT_10530_TCP_ADDR", "10.0.0.1")
+            .env("JDCLOUD_CDN_EXPORTER_API_TIMEOUT", "hush");
+    })
+    .await;
+    exporter
+        .until_samples("gauges", |samples| ups(samples) == 4)
+        .await;
+    let reload = http::request(exporter.address, "POST", "/-/reload", &[])
+        .await
+        .unwrap();
+    assert_eq!(reload.status, 200);
+    exporter.program.signal("TERM");
+    assert_eq!(exporter.program.ended().await.0.code(), Some(0));
+    let log = exporter.program.stderr();
+    assert_eq!(log.matches("level=warn").count(), 1, "{log}");
+    assert!(
+        log.contains("did you mean JDCLOUD_CDN_EXPORTER__API__TIMEOUT?"),
+        "{log}"
+    );
+    assert!(!log.contains("hush"), "{log}");
+}
+
+#[tokio::test]
 async fn a_port_in_use_is_told_with_its_address() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

@@ -54,7 +54,9 @@ fn every_setting_can_come_from_the_environment() {
         poll,
         shards,
         accounts,
+        unheard,
     } = load(&file(smallest()).path, &environment).unwrap();
+    assert_eq!(unheard, []);
     assert_eq!(api.base_url.as_str(), "http://127.0.0.1:9/x");
     assert_eq!(api.timeout, Duration::from_secs(5));
     assert_eq!(api.max_concurrency, 3);

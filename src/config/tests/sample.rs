@@ -54,7 +54,9 @@ fn the_defaults_are_the_documented_ones() {
         poll,
         shards,
         accounts,
+        unheard,
     } = load_text(&smallest(), &[]).unwrap();
+    assert_eq!(unheard, []);
     assert_eq!(api.base_url.as_str(), "https://opencdn.jcloud.com/");
     assert!(!api.allow_plain_http);
     assert_eq!(api.timeout, Duration::from_secs(10));
