@@ -418,7 +418,8 @@ impl<U: Upstream> Poller<U> {
             Some(Unit::Probe(_)) => self.remove(unit),
             None => {}
         }
-        if self.first_round.remove(&unit) {
+        // A unit that was asked of the old source alone is still to have its first poll.
+        if (of_this_source || !self.units.contains_key(&unit)) && self.first_round.remove(&unit) {
             self.note_first_round();
         }
     }

@@ -102,3 +102,18 @@ async fn a_reload_during_the_first_round_does_not_end_it() {
     assert!(stage.progress.view().first_round_done);
     assert_eq!(stage.down(), []);
 }
+
+/// As when the right key is given while requests with the wrong one hang.
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_another_source_does_not_end_the_first_round() {
+    let mut plan = Plan::new(1, 1);
+    let stage = Stage::start(&plan, FAST, Scripted::new(|_| (Duration::from_secs(30), Ok(()))));
+    pass(Duration::from_secs(1)).await;
+    plan.source = 2;
+    stage.reassign(&plan);
+    pass(Duration::from_secs(31)).await;
+    assert!(!stage.progress.view().first_round_done);
+    pass(Duration::from_secs(30)).await;
+    assert!(stage.progress.view().first_round_done);
+    assert_eq!(stage.down(), []);
+}
