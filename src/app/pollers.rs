@@ -172,6 +172,12 @@ impl Pollers {
             .collect();
         self.lanes.retain(|name, _| names.contains(name));
         self.metrics.retain_accounts(&names);
+        let polled = config.accounts.iter().flat_map(|account| {
+            let endpoints = Endpoint::ALL.into_iter();
+            let read = endpoints.filter(|endpoint| account.domains_of(*endpoint).next().is_some());
+            read.map(|endpoint| (account.name.clone(), endpoint))
+        });
+        self.metrics.retain_polled(polled.collect());
     }
 
     /// The account's lane; the same as before while its limits are, so that a throttled account

@@ -127,7 +127,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn every_event_is_on_the_next_page() {
         type Event = (&'static str, fn(&SelfMetrics, &AccountName));
-        let events: [Event; 18] = [
+        let events: [Event; 19] = [
             ("request", |m, _| m.request_finished(FLOW, Duration::ZERO, None)),
             ("failed request", |m, _| {
                 m.request_finished(FLOW, Duration::ZERO, Some(Reason::Timeout));
@@ -153,6 +153,7 @@ mod tests {
             ("reload", |m, _| m.reload_succeeded(DateTime::UNIX_EPOCH)),
             ("refused reload", |m, _| m.reload_failed()),
             ("shard", |m, _| m.is_shard(Shard::new(1, 2).unwrap())),
+            ("endpoints", |m, _| m.retain_polled(Vec::new())),
             ("accounts", |m, _| m.retain_accounts(&[])),
         ];
         let metrics = metrics();

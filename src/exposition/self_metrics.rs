@@ -1,5 +1,6 @@
 //! The exporter's own counters, gauges and histograms: the only user of the `prometheus` crate.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -77,6 +78,8 @@ pub struct SelfMetrics {
     shards: GaugeVec,
     /// The configured accounts, once known: a poll of another that ends late leaves no series.
     accounts: Mutex<Option<Vec<AccountName>>>,
+    /// Where they are read, if that was told.
+    polled: Mutex<Option<Vec<(AccountName, Endpoint)>>>,
     /// Those of them that discover: an attempt of another that ends late leaves no series.
     discovering: Mutex<Vec<AccountName>>,
     changes: AtomicU64,
@@ -114,6 +117,7 @@ impl SelfMetrics {
             shard_ordinal: new.gauge("shard_ordinal", "Which of the shards this exporter is, counted from 0.", &[])?,
             shards: new.gauge("shards", "How many exporters share the domains, 1 when it is the only one.", &[])?,
             accounts: Mutex::new(None),
+            polled: Mutex::new(None),
             discovering: Mutex::default(),
             changes: AtomicU64::new(0),
             registry: registry.clone(),
@@ -245,7 +249,7 @@ impl SelfMetrics {
             .filter(|(_, domains)| domains.is_some())
             .map(|(name, _)| name.clone())
             .collect();
-        retain(&self.discovered_domains, &with_list);
+        retain(&self.discovered_domains, |labels| of_account(labels, &with_list));
         for (account, domains) in discovering {
             let Some(domains) = domains else { continue };
             // No list is long enough to lose digits here.
@@ -254,8 +258,8 @@ impl SelfMetrics {
             gauge.set(domains);
         }
         let mut accounts = self.discovering.lock().unwrap_or_else(PoisonError::into_inner);
-        retain(&self.discovery_last_success, &known);
-        retain(&self.discovery_successful, &known);
+        retain(&self.discovery_last_success, |labels| of_account(labels, &known));
+        retain(&self.discovery_successful, |labels| of_account(labels, &known));
         *accounts = known;
         drop(accounts);
         if !discovering.is_empty() {
@@ -277,9 +281,23 @@ impl SelfMetrics {
             &self.discovery_last_success,
             &self.discovery_successful,
         ] {
-            retain(gauge, configured);
+            retain(gauge, |labels| of_account(labels, configured));
         }
         *accounts = Some(configured.to_vec());
+        self.changed();
+    }
+
+    /// Accounts are read at these endpoints from now on: when others last answered is removed, as it would
+    /// grow old and look like a failure.
+    pub fn retain_polled(&self, polled: Vec<(AccountName, Endpoint)>) {
+        let mut known = self.polled.lock().unwrap_or_else(PoisonError::into_inner);
+        retain(&self.last_success, |labels| {
+            polled.iter().any(|(account, endpoint)| {
+                labels.get("account") == Some(&account.as_str())
+                    && labels.get("endpoint") == Some(&endpoint.name())
+            })
+        });
+        *known = Some(polled);
         self.changed();
     }
 
@@ -321,19 +339,23 @@ impl SelfMetrics {
     }
 }
 
-/// Removes the series of other accounts.
-fn retain(gauge: &GaugeVec, stay: &[AccountName]) {
+/// Removes the series that do not stay.
+fn retain(gauge: &GaugeVec, stays: impl Fn(&Labels<'_>) -> bool) {
     for metric in gauge.collect().iter().flat_map(MetricFamily::get_metric) {
-        let labels: std::collections::HashMap<_, _> =
-            metric.get_label().iter().map(|l| (l.name(), l.value())).collect();
-        let stays = stay
-            .iter()
-            .any(|account| labels.get("account") == Some(&account.as_str()));
-        if !stays {
+        let labels: Labels<'_> = metric.get_label().iter().map(|l| (l.name(), l.value())).collect();
+        if !stays(&labels) {
             // It was there a moment ago, and only this function removes.
             let _ = gauge.remove(&labels);
         }
     }
+}
+
+/// The labels of one series.
+type Labels<'a> = HashMap<&'a str, &'a str>;
+
+fn of_account(labels: &Labels<'_>, accounts: &[AccountName]) -> bool {
+    let account = labels.get("account");
+    accounts.iter().any(|known| account == Some(&known.as_str()))
 }
 
 fn labels(metric: &Metric) -> impl Iterator<Item = (&str, &str)> {
@@ -447,6 +469,15 @@ impl Observer for SelfMetrics {
 
     fn succeeded(&self, account: &AccountName, endpoint: Endpoint, at: DateTime<Utc>) {
         let labels = [account.as_str(), endpoint.name()];
+        let polled = self.polled.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_polled = |known: &Vec<(AccountName, Endpoint)>| {
+            known
+                .iter()
+                .any(|(name, place)| name == account && *place == endpoint)
+        };
+        if !polled.as_ref().is_none_or(is_polled) {
+            return;
+        }
         self.set_for(account, &self.last_success, &labels, unix_seconds(at));
     }
 

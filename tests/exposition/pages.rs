@@ -258,6 +258,18 @@ fn accounts_that_left_have_no_series() {
     metrics.retain_accounts(&[stays.clone(), leaves.clone()]);
     tell_all("09:02:00");
     assert_eq!(accounts(&metrics).len(), 6);
+    // Nor is an endpoint that is read no more remembered as one that fails.
+    metrics.retain_polled(vec![
+        (stays.clone(), Endpoint::BandwidthFlow),
+        (leaves.clone(), Endpoint::OriginRatio),
+    ]);
+    assert_eq!(accounts(&metrics).len(), 4);
+    tell_all("09:03:00");
+    assert_eq!(accounts(&metrics).len(), 4);
+    metrics.retain_polled(Endpoint::ALL.map(|endpoint| (stays.clone(), endpoint)).to_vec());
+    tell_all("09:04:00");
+    // Both endpoints of the one, and the rate of each.
+    assert_eq!(accounts(&metrics), ["leaves", "stays", "stays", "stays"]);
 }
 
 fn windows_body(page: WindowsPage) -> (Vec<u8>, bool) {

@@ -99,6 +99,30 @@ async fn with_other_units_a_domain_starts_anew() {
     exporter.end().await;
 }
 
+/// When it last answered would grow old, and be an alert for ever.
+#[tokio::test]
+async fn an_endpoint_that_is_read_no_more_is_not_remembered_as_one_that_fails() {
+    let exporter = Setup::of(&DOMAINS[..1]).start().await;
+    exporter.until_gauges(&exporter.truth(&DOMAINS[..1])).await;
+    let answered = |endpoint: &str| {
+        let labels = [("account", USERNAME), ("endpoint", endpoint)];
+        truth::series("jdcloud_cdn_exporter_last_success_timestamp_seconds", &labels)
+    };
+    let both = exporter.scrape().await;
+    assert!(both.contains_key(&answered("bandwidth_flow")) && both.contains_key(&answered("origin_ratio")));
+    let live = Setup::of(&DOMAINS[..1]).live().domains;
+    *exporter.text.lock().unwrap() = crate::fixture::configuration(
+        &exporter.base_url,
+        &live,
+        "max_requests_per_second: 1000",
+        "units: decimal",
+    );
+    assert_eq!(exporter.ask("POST", "/-/reload", &[]).await.status, 200);
+    let one = exporter.scrape().await;
+    assert!(one.contains_key(&answered("bandwidth_flow")) && !one.contains_key(&answered("origin_ratio")));
+    exporter.end().await;
+}
+
 /// Nothing is in force before everything has been read: a defect there is a refusal like any other.
 #[tokio::test]
 async fn a_panic_while_a_configuration_is_read_refuses_it() {
