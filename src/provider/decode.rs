@@ -56,7 +56,9 @@ pub(super) trait Payload {
 
 /// Reads a reply whose status is 0 into a payload, which is made anew for every look at the body.
 pub(super) fn read<P: Payload>(body: &[u8], payload: impl Fn() -> P) -> Result<P, DecodeError> {
-    let text = String::from_utf8_lossy(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body));
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    // The check alone goes by words, the replacement by bytes.
+    let text = str::from_utf8(body).map_or_else(|_| String::from_utf8_lossy(body), Cow::Borrowed);
     if text.trim_ascii().is_empty() {
         return Err(DecodeError::CutOff("the body is empty".to_owned()));
     }

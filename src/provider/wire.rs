@@ -49,28 +49,66 @@ pub(super) fn unquoted(raw: &str) -> &str {
 /// The Unix time of a label such as `2018-06-02 17:15`, in the provider's zone. Seconds may follow
 /// if they are 0; blanks may be doubled, as they are in the documents' example.
 pub(super) fn label(text: &str, zone: FixedOffset) -> Option<i64> {
+    let (date, [hour, minute, second]) = documented(text).or_else(|| lenient(text))?;
+    let local = date.and_hms_opt(hour, minute, second)?;
+    Some(local.and_utc().timestamp() - i64::from(zone.local_minus_utc()))
+}
+
+/// A label exactly as it is documented, as nearly all are: without a search.
+fn documented(text: &str) -> Option<(NaiveDate, [u32; 3])> {
+    let &[
+        y1,
+        y2,
+        y3,
+        y4,
+        b'-',
+        m1,
+        m2,
+        b'-',
+        d1,
+        d2,
+        b' ',
+        h1,
+        h2,
+        b':',
+        n1,
+        n2,
+    ] = text.as_bytes()
+    else {
+        return None;
+    };
+    let year = number(&[y1, y2, y3, y4])?.try_into().ok()?;
+    let date = NaiveDate::from_ymd_opt(year, number(&[m1, m2])?, number(&[d1, d2])?)?;
+    Some((date, [number(&[h1, h2])?, number(&[n1, n2])?, 0]))
+}
+
+/// A label with what may differ in one.
+fn lenient(text: &str) -> Option<(NaiveDate, [u32; 3])> {
     let mut parts = text.split_ascii_whitespace();
     let (date, time) = (parts.next()?, parts.next()?);
     if parts.next().is_some() {
         return None;
     }
-    let mut date = date.splitn(3, '-');
-    let date = NaiveDate::from_ymd_opt(
-        digits(date.next()?)?.try_into().ok()?,
-        digits(date.next()?)?,
-        digits(date.next()?)?,
-    )?;
-    let mut time = time.splitn(3, ':');
-    let (hour, minute) = (digits(time.next()?)?, digits(time.next()?)?);
-    let seconds = time.next().map_or(Some(0), digits)?;
-    let local = date.and_hms_opt(hour, minute, seconds)?;
-    Some(local.and_utc().timestamp() - i64::from(zone.local_minus_utc()))
+    let mut date = date.splitn(3, '-').map(|part| number(part.as_bytes()));
+    let year = date.next()??.try_into().ok()?;
+    let date = NaiveDate::from_ymd_opt(year, date.next()??, date.next()??)?;
+    let mut time = time.splitn(3, ':').map(|part| number(part.as_bytes()));
+    Some((
+        date,
+        [time.next()??, time.next()??, time.next().unwrap_or(Some(0))?],
+    ))
 }
 
-fn digits(text: &str) -> Option<u32> {
-    (!text.is_empty() && text.len() <= 4 && text.bytes().all(|byte| byte.is_ascii_digit()))
-        .then(|| text.parse().ok())
-        .flatten()
+/// One to four digits.
+fn number(digits: &[u8]) -> Option<u32> {
+    if digits.is_empty() || digits.len() > 4 {
+        return None;
+    }
+    digits.iter().try_fold(0, |number, digit| {
+        digit
+            .is_ascii_digit()
+            .then(|| number * 10 + u32::from(digit - b'0'))
+    })
 }
 
 /// A key or a name, borrowed from the body unless it is written with escapes.
