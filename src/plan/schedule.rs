@@ -4,6 +4,13 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
+/// What is due within a step of this part of the interval is started together: a poll for which the
+/// process has to wake costs several times one that follows another, as caches are cold by then.
+const STEPS_OF_AN_INTERVAL: u32 = 100;
+
+/// No step is longer, however long the interval: a poll starts so much later than its place at most.
+const LONGEST_STEP: Duration = Duration::from_millis(250);
+
 /// A queue of batches by their due time. A batch is taken out when it is due and put back when its
 /// poll has ended, so a slow poll delays itself and nothing else.
 #[derive(Debug)]
@@ -45,6 +52,18 @@ impl<Id: Ord + Copy> Schedule<Id> {
     #[must_use]
     pub fn next_due(&self) -> Option<Duration> {
         self.queue.peek().map(|Reverse((due, _))| *due)
+    }
+
+    /// When to look for what is due: at the end of the step in which the next batch is due, so that
+    /// what is due in one step is taken out at once.
+    #[must_use]
+    pub fn next_look(&self) -> Option<Duration> {
+        let step = (self.interval / STEPS_OF_AN_INTERVAL)
+            .min(LONGEST_STEP)
+            .as_nanos();
+        let due = self.next_due()?;
+        let end = due.as_nanos().div_ceil(step.max(1)) * step;
+        Some(Duration::from_nanos(u64::try_from(end).unwrap_or(u64::MAX)))
     }
 
     /// The first instant after `after` that is the batch's own place (`hash`) in the interval.
@@ -122,6 +141,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_due_in_one_step_is_looked_for_at_its_end() {
+        for (interval, due, look) in [
+            (60_000, 0, 0),
+            (60_000, 1, 250),
+            (60_000, 250, 250),
+            (60_000, 251, 500),
+            (3_600_000, 1, 250),
+            (10_000, 30_001, 30_100),
+            (200, 5, 6),
+        ] {
+            let mut schedule = Schedule::new(Duration::from_millis(interval));
+            assert_eq!(schedule.next_look(), None);
+            schedule.push('a', Duration::from_millis(due));
+            schedule.push('b', Duration::from_millis(due + interval));
+            assert_eq!(
+                schedule.next_look(),
+                Some(Duration::from_millis(look)),
+                "{interval} {due}"
+            );
+        }
+    }
+
+    #[test]
     fn missed_polls_are_counted_by_whole_intervals() {
         let schedule = Schedule::<u32>::new(MINUTE);
         for (ended, missed) in [(10, 0), (69, 0), (70, 1), (250, 4)] {
@@ -134,6 +176,16 @@ mod tests {
     }
 
     proptest! {
+        /// Nobody is looked for before it is due, nor later than a hundredth of the interval.
+        #[test]
+        fn a_look_follows_the_due_time_within_a_step(due in 0_u64..u64::MAX / 2, interval in 1_000_000_u64..u64::MAX / 4) {
+            let (due, interval) = (Duration::from_nanos(due), Duration::from_nanos(interval));
+            let mut schedule = Schedule::new(interval);
+            schedule.push('a', due);
+            let look = schedule.next_look().unwrap();
+            prop_assert!(look >= due && look < due + (interval / 100).min(LONGEST_STEP));
+        }
+
         /// The next place is after the instant, by at most one interval, and at the same phase.
         #[test]
         fn places_are_one_interval_apart(hash: u64, after in 0_u64..1_000_000, interval in 1_u64..86_400) {

@@ -485,9 +485,9 @@ impl<U: Upstream> Poller<U> {
     fn wake_at(&self) -> Option<Instant> {
         let has_room = self.under_way.len() < self.assignment.lane.concurrency();
         self.schedule
-            .next_due()
+            .next_look()
             .filter(|_| has_room)
-            .map(|due| self.origin + due)
+            .map(|look| self.origin + look)
     }
 
     fn elapsed(&self) -> Duration {

@@ -45,6 +45,22 @@ async fn each_batch_keeps_its_place_in_the_interval() {
     assert_eq!(*stage.seen.overruns.lock().unwrap(), 0);
 }
 
+/// 600 places in a minute, one in 0.1 s on average, of which several lie in a step of 0.25 s.
+#[tokio::test(start_paused = true)]
+async fn what_is_due_in_one_step_starts_together() {
+    let stage = Stage::start(&Plan::new(600, 1), FAST, Scripted::new(good));
+    pass(MINUTE).await;
+    stage.provider.take();
+    pass(MINUTE).await;
+    let calls = stage.provider.take();
+    assert_eq!(calls.len(), 600);
+    let off = calls
+        .iter()
+        .filter(|call| call.at.as_millis() % 250 > 3 * MOMENT.as_millis())
+        .count();
+    assert_eq!(off, 0, "at other times than the ends of steps");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_slow_poll_does_not_overlap_itself_and_what_it_missed_is_counted() {
     // The scripted provider refuses overlap.
@@ -88,6 +104,7 @@ proptest! {
                     (took, Ok(()))
                 }
             };
+            let step = Duration::from_millis(250);
             let plan = Plan::new(1, 1);
             let stage = Stage::start(&plan, FAST, Scripted::new(answering));
             pass(MINUTE * 60).await;
@@ -97,8 +114,9 @@ proptest! {
             ).unwrap());
             for (call, end) in calls.iter().skip(1).zip(ends.lock().unwrap().iter()) {
                 let since_place = since(place, call.at + MINUTE).as_millis() % MINUTE.as_millis();
-                assert!(since_place <= 3 || since_place >= MINUTE.as_millis() - 1, "{since_place} ms off its place");
-                assert!(call.at + 3 * MOMENT > *end && call.at <= *end + MINUTE + 3 * MOMENT);
+                // At the end of the step in which the place lies.
+                assert!(since_place <= step.as_millis() + 3 || since_place >= MINUTE.as_millis() - 1, "{since_place} ms off its place");
+                assert!(call.at + 3 * MOMENT > *end && call.at <= *end + MINUTE + step + 3 * MOMENT);
             }
         });
     }
