@@ -108,6 +108,19 @@ pub(super) enum Pem {
     File { key: String, path: PathBuf },
 }
 
+/// Whether they say the same; what a file of that name holds is another matter.
+impl PartialEq for Pem {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Inline { text, .. }, Self::Inline { text: other, .. }) => {
+                text.expose_secret() == other.expose_secret()
+            }
+            (Self::File { path, .. }, Self::File { path: other, .. }) => path == other,
+            _ => false,
+        }
+    }
+}
+
 impl Pem {
     fn read(&self) -> Result<SecretString, String> {
         match self {
@@ -182,7 +195,7 @@ pub(super) struct Versions {
 }
 
 /// `tls_server_config`, validated as far as is possible without opening files.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct TlsSettings {
     pub(super) certificate: Pem,
     pub(super) key: Pem,
@@ -199,6 +212,30 @@ pub(super) struct TlsSettings {
     pub(super) curves: Option<Vec<NamedGroup>>,
 }
 
+/// What the PEM texts of the settings held when they were read.
+#[derive(Debug, PartialEq)]
+struct Material {
+    certificates: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    client_ca: Option<Vec<CertificateDer<'static>>>,
+}
+
+/// TLS ready to serve, and what it was made of.
+#[derive(Debug)]
+pub(super) struct Tls {
+    settings: TlsSettings,
+    material: Material,
+    /// It also holds the sessions that clients can resume.
+    pub(super) server: Arc<ServerConfig>,
+}
+
+/// Whether they were made of the same.
+impl PartialEq for Tls {
+    fn eq(&self, other: &Self) -> bool {
+        self.settings == other.settings && self.material == other.material
+    }
+}
+
 impl TlsSettings {
     /// The files that certificate, key and CA are read from.
     pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
@@ -212,19 +249,34 @@ impl TlsSettings {
     ///
     /// # Errors
     /// Every problem, with its key and file; nothing of the contents.
-    pub(super) fn load(&self) -> Result<ServerConfig, Vec<String>> {
+    pub(super) fn load(&self) -> Result<Tls, Vec<String>> {
         let certificates = certificates(&self.certificate);
         let key = private_key(&self.key);
-        let roots = self.client_ca.as_ref().map(roots).transpose();
-        let (certificates, key, roots) = match (certificates, key, roots) {
-            (Ok(certificates), Ok(key), Ok(roots)) => (certificates, key, roots),
-            (certificates, key, roots) => {
-                return Err([certificates.err(), key.err(), roots.err()]
+        let authorities = self.client_ca.as_ref().map(authorities).transpose();
+        let (certificates, key, authorities) = match (certificates, key, authorities) {
+            (Ok(certificates), Ok(key), Ok(authorities)) => (certificates, key, authorities),
+            (certificates, key, authorities) => {
+                return Err([certificates.err(), key.err(), authorities.err()]
                     .into_iter()
                     .flatten()
                     .collect());
             }
         };
+        let (client_ca, roots) = authorities.unzip();
+        let material = Material {
+            certificates,
+            key,
+            client_ca,
+        };
+        let server = Arc::new(self.server(&material, roots)?);
+        Ok(Tls {
+            settings: self.clone(),
+            material,
+            server,
+        })
+    }
+
+    fn server(&self, material: &Material, roots: Option<RootCertStore>) -> Result<ServerConfig, Vec<String>> {
         let provider = Arc::new(self.provider());
         let mut versions = Vec::new();
         if self.versions.tls13 {
@@ -245,12 +297,14 @@ impl TlsSettings {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
             None => builder.with_no_client_auth(),
         };
-        let mut config = builder.with_single_cert(certificates, key).map_err(|error| {
-            vec![format!(
-                "{}: {error}; certificate and key must belong together",
-                self.certificate
-            )]
-        })?;
+        let mut config = builder
+            .with_single_cert(material.certificates.clone(), material.key.clone_key())
+            .map_err(|error| {
+                vec![format!(
+                    "{}: {error}; certificate and key must belong together",
+                    self.certificate
+                )]
+            })?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.ignore_client_order = self.server_order;
         Ok(config)
@@ -319,14 +373,16 @@ fn private_key(pem: &Pem) -> Result<PrivateKeyDer<'static>, String> {
         .map_err(|_| format!("{pem}: no readable private key in it; it must be PEM and not encrypted"))
 }
 
-fn roots(pem: &Pem) -> Result<RootCertStore, String> {
+/// The certificates of authorities, and the same ready to verify with.
+fn authorities(pem: &Pem) -> Result<(Vec<CertificateDer<'static>>, RootCertStore), String> {
+    let certificates = certificates(pem)?;
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(pem)? {
+    for certificate in &certificates {
         roots
-            .add(certificate)
+            .add(certificate.clone())
             .map_err(|error| format!("{pem}: {error}; it must hold CA certificates"))?;
     }
-    Ok(roots)
+    Ok((certificates, roots))
 }
 
 /// Go's five ways to treat client certificates, and the list of allowed names.
@@ -450,7 +506,7 @@ mod tests {
                 server_order,
                 ..settings()
             };
-            let config = settings.load().unwrap();
+            let config = settings.load().unwrap().server;
             let offered: Vec<_> = config
                 .crypto_provider()
                 .cipher_suites

@@ -4,12 +4,14 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rustls::ServerConfig;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
+use super::tls::{Tls, TlsSettings};
 use super::web_config::RateLimit;
 use super::{WebConfig, WebConfigError};
 
@@ -26,14 +28,23 @@ const MAX_FILE_BYTES: u64 = 8 * 1_024 * 1_024;
 pub struct WebFile {
     path: PathBuf,
     interval: Duration,
-    loaded: Arc<RwLock<Arc<Loaded>>>,
-    /// Held while somebody looks; the others go on with what is there.
-    check: Arc<tokio::sync::Mutex<Check>>,
+    /// Never held while files are read.
+    held: Arc<Mutex<Held>>,
+    /// When somebody last looked. Held while somebody looks; the others go on with what is there.
+    check: Arc<tokio::sync::Mutex<Instant>>,
 }
 
+/// What is in force, and what is known of the files. Requests and reloads read them beside each other and end in any
+/// order, so readings are numbered when they begin: none takes the place of a later one.
 #[derive(Debug)]
-struct Check {
-    last: Instant,
+struct Held {
+    /// How many readings have begun.
+    begun: u64,
+    loaded: Arc<Loaded>,
+    /// The reading that `loaded` is of.
+    loaded_by: u64,
+    /// The files before the reading that ended last, even if what it found was not taken over. Of an earlier one than
+    /// `loaded` it only costs a reading more.
     seen: Vec<Seen>,
 }
 
@@ -43,27 +54,72 @@ type Seen = (PathBuf, Option<(Option<SystemTime>, u64)>);
 /// One version of the configuration, ready to use.
 #[derive(Debug)]
 pub(super) struct Loaded {
+    /// What `config` was read from.
+    text: SecretString,
     pub(super) config: WebConfig,
-    tls: Option<Arc<ServerConfig>>,
-    limiter: Option<Limiter>,
+    tls: Option<Arc<Tls>>,
+    limiter: Option<Arc<Limiter>>,
 }
 
 impl Loaded {
     pub(super) fn tls(&self) -> Option<Arc<ServerConfig>> {
-        self.tls.clone()
+        self.tls.as_ref().map(|tls| Arc::clone(&tls.server))
     }
 
     /// Whether the rate limit has room for one more request.
     pub(super) fn admits(&self, now: Instant) -> bool {
         self.limiter.as_ref().is_none_or(|limiter| limiter.admits(now))
     }
+
+    fn says_the_same_as(&self, other: &Self) -> bool {
+        self.text.expose_secret() == other.text.expose_secret() && self.tls == other.tls
+    }
+
+    /// With all of the version before that is as before: how much room the rate limit has, and the TLS sessions that
+    /// clients can resume.
+    fn keeping(mut self, before: &Self) -> Self {
+        if self.config.rate_limit == before.config.rate_limit {
+            self.limiter.clone_from(&before.limiter);
+        }
+        if self.tls == before.tls {
+            self.tls.clone_from(&before.tls);
+        }
+        self
+    }
 }
 
 /// A version that was read, is good and can be taken over.
 #[derive(Debug)]
 pub struct WebVersion {
+    number: u64,
     seen: Vec<Seen>,
     loaded: Loaded,
+}
+
+impl Held {
+    /// The number of a reading that begins now.
+    const fn begin(&mut self) -> u64 {
+        self.begun += 1;
+        self.begun
+    }
+
+    /// Makes a version the one that holds, unless that of a later reading does. Gives its warnings that are new, or
+    /// `None` if it says what held before.
+    fn take(&mut self, version: WebVersion) -> Option<Vec<String>> {
+        if version.number < self.loaded_by {
+            return None;
+        }
+        self.loaded_by = version.number;
+        self.seen = version.seen;
+        if version.loaded.says_the_same_as(&self.loaded) {
+            return None;
+        }
+        let before = &self.loaded.config.warnings;
+        let mut warnings = version.loaded.config.warnings.clone();
+        warnings.retain(|warning| !before.contains(warning));
+        self.loaded = Arc::new(version.loaded.keeping(&self.loaded));
+        Some(warnings)
+    }
 }
 
 impl WebFile {
@@ -78,14 +134,17 @@ impl WebFile {
 
     fn open_with_interval(path: &Path, interval: Duration) -> Result<Self, WebConfigError> {
         let (seen, loaded) = load(path);
+        let held = Held {
+            begun: 0,
+            loaded: Arc::new(loaded?),
+            loaded_by: 0,
+            seen,
+        };
         Ok(Self {
             path: path.to_owned(),
             interval,
-            loaded: Arc::new(RwLock::new(Arc::new(loaded?))),
-            check: Arc::new(tokio::sync::Mutex::new(Check {
-                last: Instant::now(),
-                seen,
-            })),
+            held: Arc::new(Mutex::new(held)),
+            check: Arc::new(tokio::sync::Mutex::new(Instant::now())),
         })
     }
 
@@ -106,37 +165,31 @@ impl WebFile {
     /// # Errors
     /// Every problem, each with file and key.
     pub fn read(&self) -> Result<WebVersion, Vec<String>> {
+        let number = lock(&self.held).begin();
         let (seen, loaded) = load(&self.path);
         let loaded = loaded.map_err(|error| error.problems)?;
         applicable(&loaded, self.is_tls(), &self.path)?;
-        Ok(WebVersion { seen, loaded })
+        Ok(WebVersion { number, seen, loaded })
     }
 
-    /// Makes a version the one that holds.
+    /// Makes a version the one that holds, unless a later one does by now.
     pub fn take_over(&self, version: WebVersion) {
-        take(&self.loaded, &self.path, version.loaded);
-        // Somebody who looks right now will look once more, and find what is in force already.
-        if let Ok(mut check) = self.check.try_lock() {
-            check.seen = version.seen;
-        }
+        take(&self.held, &self.path, version);
     }
 
     /// The version that holds now. Looks at the files if that was not done lately; who comes while
     /// somebody else looks gets the version from before.
     pub(super) async fn current(&self) -> Arc<Loaded> {
-        if let Ok(mut check) = Arc::clone(&self.check).try_lock_owned()
-            && check.last.elapsed() >= self.interval
+        if let Ok(mut last) = Arc::clone(&self.check).try_lock_owned()
+            && last.elapsed() >= self.interval
         {
-            check.last = Instant::now();
-            let (path, current) = (self.path.clone(), Arc::clone(&self.loaded));
+            *last = Instant::now();
+            let (path, held) = (self.path.clone(), Arc::clone(&self.held));
             // The lock moves along: a look that hangs keeps others from starting one more. What it finds
             // takes effect there, so that it is not lost when whoever began it has left meanwhile.
             let look = tokio::task::spawn_blocking(move || {
-                if look(&check.seen) != check.seen {
-                    let (seen, loaded) = load(&path);
-                    check.seen = seen;
-                    replace(&current, &path, loaded);
-                }
+                let _looking = last;
+                look(&held, &path);
             });
             let _ = tokio::time::timeout(CHECK_PATIENCE, look).await;
         }
@@ -144,22 +197,31 @@ impl WebFile {
     }
 
     fn loaded(&self) -> Arc<Loaded> {
-        Arc::clone(&self.loaded.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&lock(&self.held).loaded)
     }
 }
 
-/// Takes over a new version, unless it is broken or cannot be applied.
-fn replace(current: &RwLock<Arc<Loaded>>, path: &Path, loaded: Result<Loaded, WebConfigError>) {
-    let is_tls = current
-        .read()
-        .unwrap_or_else(PoisonError::into_inner)
-        .tls
-        .is_some();
+fn lock(held: &Mutex<Held>) -> MutexGuard<'_, Held> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reads the files if they have changed, and takes over what they say, unless it is broken or cannot be applied.
+fn look(held: &Mutex<Held>, path: &Path) {
+    let seen = lock(held).seen.clone();
+    if seen.iter().map(|(path, _)| see(path)).eq(seen.iter().cloned()) {
+        return;
+    }
+    let (number, is_tls) = {
+        let mut held = lock(held);
+        (held.begin(), held.loaded.tls.is_some())
+    };
+    let (seen, loaded) = load(path);
     let loaded = loaded.map_err(|error| error.problems);
     let applicable = loaded.and_then(|loaded| applicable(&loaded, is_tls, path).map(|()| loaded));
     match applicable {
-        Ok(loaded) => take(current, path, loaded),
+        Ok(loaded) => take(held, path, WebVersion { number, seen, loaded }),
         Err(problems) => {
+            lock(held).seen = seen;
             let (file, problems) = (path.display(), problems.join("; "));
             tracing::error!(%file, %problems, "web configuration not applied, the previous one stays");
         }
@@ -182,12 +244,13 @@ fn applicable(loaded: &Loaded, is_tls: bool, path: &Path) -> Result<(), Vec<Stri
     )])
 }
 
-fn take(current: &RwLock<Arc<Loaded>>, path: &Path, loaded: Loaded) {
-    for warning in &loaded.config.warnings {
+fn take(held: &Mutex<Held>, path: &Path, version: WebVersion) {
+    let taken = lock(held).take(version);
+    let Some(warnings) = taken else { return };
+    for warning in warnings {
         tracing::warn!("{warning}");
     }
     tracing::info!(file = %path.display(), "web configuration read again");
-    *current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
 }
 
 /// Reads everything. The files are looked at before they are read, so that a change in between is
@@ -214,7 +277,7 @@ fn load(path: &Path) -> (Vec<Seen>, Result<Loaded, WebConfigError>) {
         Err(error) => return (seen, Err(error)),
     };
     seen.extend(config.files().map(see));
-    let tls = match config.tls.as_ref().map(super::tls::TlsSettings::load).transpose() {
+    let tls = match config.tls.as_ref().map(TlsSettings::load).transpose() {
         Ok(tls) => tls.map(Arc::new),
         Err(problems) => {
             let problems = problems
@@ -224,8 +287,14 @@ fn load(path: &Path) -> (Vec<Seen>, Result<Loaded, WebConfigError>) {
             return (seen, Err(WebConfigError { problems }));
         }
     };
-    let limiter = config.rate_limit.map(Limiter::new);
-    (seen, Ok(Loaded { config, tls, limiter }))
+    let limiter = config.rate_limit.map(|limit| Arc::new(Limiter::new(limit)));
+    let loaded = Loaded {
+        text: text.into(),
+        config,
+        tls,
+        limiter,
+    };
+    (seen, Ok(loaded))
 }
 
 /// The text of a file, if it is not too large.
@@ -242,10 +311,6 @@ pub(super) fn text_of(path: &Path) -> io::Result<String> {
             "it is larger than 8 MiB",
         ))
     }
-}
-
-fn look(seen: &[Seen]) -> Vec<Seen> {
-    seen.iter().map(|(path, _)| see(path)).collect()
 }
 
 fn see(path: &Path) -> Seen {
@@ -412,6 +477,94 @@ mod tests {
             assert!(problems.len() == 1 && problems[0].contains(told), "{problems:?}");
             assert!(!problems[0].contains("sesame"), "{problems:?}");
         }
+        assert!(file.current().await.config.users.is_empty());
+    }
+
+    #[test]
+    fn a_reload_keeps_and_does_not_tell_what_is_as_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("web.yml");
+        certificate(folder.path(), "localhost");
+        // The lowest version is worth a warning.
+        let tls =
+            "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n  min_version: TLS10\n";
+        let limit = "rate_limit: {interval: 1h, burst: 2}\n";
+        fs::write(&path, format!("{tls}{limit}")).unwrap();
+        let file = WebFile::open(&path).unwrap();
+        // What it gives is what is logged.
+        let reload = || {
+            let version = file.read().unwrap();
+            lock(&file.held).take(version)
+        };
+        let now = Instant::now();
+        let before = file.loaded();
+        assert!(before.admits(now), "the first of two");
+        assert_eq!(reload(), None);
+        assert!(file.loaded().admits(now), "the second of two");
+        assert_eq!(reload(), None);
+        assert!(!file.loaded().admits(now), "a reload gives no request back");
+        assert!(Arc::ptr_eq(&before, &file.loaded()));
+
+        // Another part changes, and no other with it.
+        fs::write(&path, format!("{tls}{limit}{USER}")).unwrap();
+        assert_eq!(reload(), Some(Vec::new()), "the warning is known");
+        assert_eq!(file.loaded().config.users.len(), 1);
+        assert!(!file.loaded().admits(now));
+        let sessions = before.tls().unwrap();
+        assert!(Arc::ptr_eq(&sessions, &file.loaded().tls().unwrap()));
+
+        // Each part that changes is another: the certificate alone, the settings of TLS, the limit.
+        certificate(folder.path(), "localhost");
+        assert_eq!(reload(), Some(Vec::new()));
+        let renewed = file.loaded().tls().unwrap();
+        assert!(!Arc::ptr_eq(&sessions, &renewed));
+        assert!(!file.loaded().admits(now));
+        let tls = format!("{tls}  client_auth_type: RequireAndVerifyClientCert\n");
+        fs::write(&path, format!("{tls}rate_limit: {{interval: 1h, burst: 3}}\n")).unwrap();
+        let told = reload().unwrap();
+        assert!(
+            told.len() == 1 && told[0].contains("without client_ca_file"),
+            "{told:?}"
+        );
+        assert!(!Arc::ptr_eq(&renewed, &file.loaded().tls().unwrap()));
+        assert!(file.loaded().admits(now), "another limit begins full");
+    }
+
+    /// A request's look and a reload read beside each other, and may end in any order.
+    #[tokio::test]
+    async fn a_reading_that_ends_late_takes_nothing_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("web.yml");
+        let users = |file: &WebFile| file.loaded().config.users.len();
+        let revoked = "# every password is revoked\n";
+
+        // The reload read before the change, the look after it.
+        fs::write(&path, USER).unwrap();
+        let file = WebFile::open_with_interval(&path, Duration::ZERO).unwrap();
+        let old = file.read().unwrap();
+        fs::write(&path, revoked).unwrap();
+        assert!(file.current().await.config.users.is_empty());
+        file.take_over(old);
+        assert_eq!(users(&file), 0);
+
+        // The look read before the change, the reload after it.
+        fs::write(&path, USER).unwrap();
+        let file = WebFile::open_with_interval(&path, Duration::ZERO).unwrap();
+        let slow = file.read().unwrap();
+        fs::write(&path, revoked).unwrap();
+        file.take_over(file.read().unwrap());
+        take(&file.held, &path, slow);
+        assert_eq!(users(&file), 0);
+        assert!(file.current().await.config.users.is_empty());
+
+        // One that read a good version before a broken one was seen still counts, and a later good one is noticed.
+        fs::write(&path, USER).unwrap();
+        let good = file.read().unwrap();
+        fs::write(&path, "rate_limits: {}\n").unwrap();
+        assert!(file.current().await.config.users.is_empty());
+        file.take_over(good);
+        assert_eq!(users(&file), 1);
+        fs::write(&path, revoked).unwrap();
         assert!(file.current().await.config.users.is_empty());
     }
 
