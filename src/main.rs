@@ -20,6 +20,7 @@ use jdcloud_cdn_exporter::discovery::Pace;
 use jdcloud_cdn_exporter::forecast::{Forecast, Text};
 use jdcloud_cdn_exporter::model::Domain;
 use jdcloud_cdn_exporter::plan::{MAX_SHARDS, Shard};
+use jdcloud_cdn_exporter::provider::Trust;
 use jdcloud_cdn_exporter::web::{Limits, WebFile, listener};
 use jdcloud_cdn_exporter::{build_info, healthcheck, manual, telemetry};
 
@@ -31,9 +32,9 @@ const UNUSABLE: u8 = 2;
 /// since malloc keeps some for each thread.
 const WORKERS: usize = 1;
 
-/// At most so many threads, started when needed, that render, compress, check passwords, read files and
-/// resolve names. Well above the requests of a few accounts: each new connection resolves a name, and
-/// while a resolver hangs those threads must not be missing for scrapes.
+/// At most so many threads, started when needed, that render, compress, check passwords and look at the web
+/// configuration: well above what scrapes and logins use at once, as a look may hang on its file system. In `backfill`
+/// they resolve names.
 const BLOCKING: usize = 256;
 
 /// Blocking work that is under way at the end is waited for no longer than this.
@@ -212,12 +213,14 @@ fn check(config: &Config, shard: Shard, options: cli::Check) -> anyhow::Result<E
     if !options.live {
         return Ok(code);
     }
+    let trust = trust(config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("the runtime cannot start")?;
     let outcome = runtime.block_on(check::live(
         &config.of_shard(shard),
+        &trust,
         &Clock::System,
         &mut std::io::stdout(),
     ));
@@ -242,11 +245,18 @@ fn refuse(problems: &[String]) -> ExitCode {
 fn exporter(cli: &Cli, config: Config, web_file: Option<Arc<WebFile>>) -> anyhow::Result<ExitCode> {
     announce_with(cli, &config);
     let again = cli.clone();
+    let trust = trust(&config)?;
     let listeners = listeners(cli)?;
     for address in listeners.iter().filter_map(|listener| listener.local_addr().ok()) {
         tracing::info!(%address, path = cli.web.telemetry_path.as_str(), "listening");
     }
-    let parts = parts(cli, web_file, listeners, Arc::new(move || load_to_poll(&again)));
+    let parts = parts(
+        cli,
+        trust,
+        web_file,
+        listeners,
+        Arc::new(move || load_to_poll(&again)),
+    );
     let ended = run(async |stop| Ok(app::run(config, parts, stop).await?))?;
     if ended.is_some() {
         tracing::info!("stopped");
@@ -267,7 +277,15 @@ fn demo(cli: &Cli, web_file: Option<Arc<WebFile>>) -> anyhow::Result<ExitCode> {
         let tls = web_file.as_ref().is_some_and(|file| file.is_tls());
         print_where_to_look(cli, &demo, tls, &listeners);
         let again = config.clone();
-        let parts = parts(cli, web_file, listeners, Arc::new(move || Ok(again.clone())));
+        // It speaks plain HTTP, so that no file is read here.
+        let trust = trust(&config)?;
+        let parts = parts(
+            cli,
+            trust,
+            web_file,
+            listeners,
+            Arc::new(move || Ok(again.clone())),
+        );
         app::run(config, parts, stop).await?;
         demo.stop().await;
         Ok(())
@@ -283,8 +301,9 @@ fn backfill(cli: &Cli, wanted: &cli::Backfill) -> anyhow::Result<ExitCode> {
     let discovers = needs_discovery(&config, &wanted.domains);
     if discovers {
         announce();
+        let trust = trust(&config)?;
         let discover = async |stop: CancellationToken| {
-            let discovered = app::discover_once(&config, &Clock::System);
+            let discovered = app::discover_once(&config, &trust, &Clock::System);
             Ok(stop.run_until_cancelled(discovered).await)
         };
         match run(discover)?.flatten() {
@@ -356,6 +375,11 @@ fn print_end(ended: Ended) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Whom to trust as the provider. Read before there is a runtime, so that a file that hangs leaves signals alone.
+fn trust(config: &Config) -> anyhow::Result<Trust> {
+    Trust::read(&config.api).context("the provider cannot be asked")
+}
+
 /// The web configuration file, if one is given.
 fn web_file(cli: &Cli) -> Result<Option<Arc<WebFile>>, Vec<String>> {
     let Some(path) = &cli.web.config_file else {
@@ -378,6 +402,7 @@ fn listeners(cli: &Cli) -> anyhow::Result<Vec<TcpListener>> {
 
 fn parts(
     cli: &Cli,
+    trust: Trust,
     web_file: Option<Arc<WebFile>>,
     listeners: Vec<TcpListener>,
     load_config: Arc<LoadConfig>,
@@ -385,6 +410,7 @@ fn parts(
     Parts {
         listeners,
         telemetry_path: cli.web.telemetry_path.clone(),
+        trust,
         web_file,
         limits: Limits::default(),
         clock: Clock::System,

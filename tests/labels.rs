@@ -11,7 +11,7 @@ use jdcloud_cdn_exporter::exposition::{BuildInfo, SelfMetrics};
 use jdcloud_cdn_exporter::model::{
     CrossCheck, DateShift, Domain, Endpoint, Field, LabelledBy, Reading, VisibilityRule, WindowRange,
 };
-use jdcloud_cdn_exporter::provider::{Client, Connections};
+use jdcloud_cdn_exporter::provider::{Client, Connections, Trust};
 use jdcloud_cdn_exporter::simulator::{Lateness, Simulator, SimulatorOptions, Traffic};
 use jdcloud_cdn_exporter::store::{Report, RosterEntry, Store};
 
@@ -66,7 +66,7 @@ async fn read(provider: LabelledBy, setting: &str, lateness: Lateness) -> Read {
     let api = Arc::new(config.api.clone());
     let account = &config.accounts[0];
     let client = Client::new(
-        Connections::new(&api).unwrap(),
+        Connections::new(&api, &Trust::read(&api).unwrap()).unwrap(),
         api,
         account,
         clock,

@@ -1,15 +1,16 @@
 //! Loads everything that a reload loads, on a thread of its own and in bounded time. Whatever hangs hangs there, beside
 //! polls, scrapes and the end of the process.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tokio::sync::oneshot::{self, error::TryRecvError};
+use tokio::sync::oneshot;
 
 use super::LoadConfig;
 use crate::config::{self, Config};
+use crate::provider::Trust;
+use crate::telemetry::chain;
 use crate::web::{WebFile, WebVersion};
 
 /// From the begin of a reload until it is refused because a file cannot be read to its end; who asks while one is under
@@ -19,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// What all files say, each of them whole and good.
 pub(super) struct Loaded {
     pub(super) config: Config,
+    pub(super) trust: Trust,
     pub(super) web: Option<WebVersion>,
 }
 
@@ -31,15 +33,37 @@ pub(super) struct Loader {
     load_config: Arc<LoadConfig>,
     web_file: Option<Arc<WebFile>>,
     patience: Duration,
-    /// What was given up and may not have ended. What it finds is of yesterday and not used.
-    hanging: Vec<oneshot::Receiver<Result<Loaded, Vec<String>>>>,
+    /// What was given up and may not have ended. Nobody receives what it finds, which goes with its thread.
+    hanging: Vec<JoinHandle<()>>,
 }
 
 struct UnderWay {
-    /// Whether the configuration is read, so that it is the web configuration that is waited for.
-    configured: Arc<AtomicBool>,
+    reading: Reading,
     result: oneshot::Receiver<Result<Loaded, Vec<String>>>,
+    thread: JoinHandle<()>,
 }
+
+/// What is being read, in the words for whoever waits for it.
+#[derive(Clone)]
+struct Reading(Arc<Mutex<&'static str>>);
+
+impl Reading {
+    fn new(what: &'static str) -> Self {
+        Self(Arc::new(Mutex::new(what)))
+    }
+
+    fn goes_on_to(&self, what: &'static str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = what;
+    }
+
+    fn what(&self) -> &'static str {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const CONFIG: &str = "the configuration, or a file that it names,";
+const CERTIFICATES: &str = "a file of CA certificates (SSL_CERT_FILE, SSL_CERT_DIR or the system's)";
+const WEB: &str = "the web configuration, or a file that it names,";
 
 impl Loader {
     pub(super) fn new(load_config: Arc<LoadConfig>, web_file: Option<Arc<WebFile>>) -> Self {
@@ -56,12 +80,11 @@ impl Loader {
     /// # Errors
     /// Every problem of all of them; or that they could not be read in time.
     pub(super) async fn load(&mut self) -> Result<Loaded, Vec<String>> {
-        self.hanging
-            .retain_mut(|hanging| matches!(hanging.try_recv(), Err(TryRecvError::Empty)));
+        self.hanging.retain(|thread| !thread.is_finished());
         if self.hanging.len() >= MAX_HANGING {
             return Err(vec![format!(
-                "{MAX_HANGING} reloads before this one still hang on a file that cannot be read to its end; restart the \
-                 exporter when its file system answers"
+                "{MAX_HANGING} reloads before this one still hang on a file that cannot be read to its end; reload again \
+                 when its file system answers, and restart the exporter only if that does not help"
             )]);
         }
         let mut load = self.begin()?;
@@ -78,16 +101,20 @@ impl Loader {
 
     fn begin(&self) -> Result<UnderWay, Vec<String>> {
         let (load_config, web_file) = (Arc::clone(&self.load_config), self.web_file.clone());
-        let configured = Arc::new(AtomicBool::new(false));
+        let reading = Reading::new(CONFIG);
+        let now = reading.clone();
         let (sender, result) = oneshot::channel();
-        let done = Arc::clone(&configured);
         let work = move || {
-            let config = load_config();
-            done.store(true, Ordering::Relaxed);
+            let config = load_config().and_then(|config| {
+                now.goes_on_to(CERTIFICATES);
+                let trust = Trust::read(&config.api).map_err(|error| vec![chain(&error)])?;
+                Ok((config, trust))
+            });
+            now.goes_on_to(WEB);
             let web = web_file.map(|file| file.read()).transpose();
             // Nobody may be left to take it.
             let _ = sender.send(match (config, web) {
-                (Ok(config), Ok(web)) => Ok(Loaded { config, web }),
+                (Ok((config, trust)), Ok(web)) => Ok(Loaded { config, trust, web }),
                 (config, web) => Err([config.err(), web.err()]
                     .into_iter()
                     .flatten()
@@ -97,24 +124,23 @@ impl Loader {
         };
         // No thread of a runtime: those resolve names, and must not be used up by files.
         let spawned = thread::Builder::new().name("load".to_owned()).spawn(work);
-        spawned.map_err(|error| {
+        let thread = spawned.map_err(|error| {
             vec![format!(
                 "no thread can be started to read the configuration: {error}; raise the limit of tasks (TasksMax=)"
             )]
         })?;
-        Ok(UnderWay { configured, result })
+        Ok(UnderWay {
+            reading,
+            result,
+            thread,
+        })
     }
 
     fn give_up(&mut self, load: UnderWay) -> Vec<String> {
-        let which = if load.configured.load(Ordering::Relaxed) {
-            "the web configuration"
-        } else {
-            "the configuration"
-        };
-        self.hanging.push(load.result);
+        self.hanging.push(load.thread);
         vec![format!(
-            "{which}, or a file that it names, could not be read to its end in {}; see whether its file system answers, \
-             then reload again",
+            "{} could not be read to its end in {}; see whether its file system answers, then reload again",
+            load.reading.what(),
             config::show(self.patience)
         )]
     }
@@ -122,14 +148,14 @@ impl Loader {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
-    use std::sync::{Mutex, mpsc};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
 
     use super::*;
     use crate::config::{Environment, parse};
 
     fn good() -> Config {
-        let text = "accounts: [{username: u, secret_key: made-up, domains: [www.a.com]}]\n";
+        let text = "api: {base_url: 'http://127.0.0.1:1'}\naccounts: [{username: u, secret_key: made-up, domains: [www.a.com]}]\n";
         parse(text, "test", &Environment::default()).unwrap()
     }
 

@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::discovery::Pace;
 use crate::exposition::{BuildInfo, Exposition, SelfMetrics};
 use crate::plan::Shard;
-use crate::provider::ClientError;
+use crate::provider::{ClientError, Trust};
 use crate::store::Store;
 use crate::web::{Guard, Limits, Routes, Server, TelemetryPath, WebFile};
 use crate::{build_info, systemd};
@@ -49,6 +49,8 @@ pub struct Parts {
     pub listeners: Vec<TcpListener>,
     /// Where the metrics are.
     pub telemetry_path: TelemetryPath,
+    /// For the connections to the provider that the configuration names.
+    pub trust: Trust,
     /// TLS and passwords.
     pub web_file: Option<Arc<WebFile>>,
     /// What one client may take.
@@ -69,7 +71,7 @@ pub enum AppError {
     /// The exporter's own metrics could not be set up: a defect.
     #[error("the exporter's own metrics cannot be set up")]
     SelfMetrics(#[from] crate::exposition::SelfMetricsError),
-    /// TLS towards the provider.
+    /// The clients that ask.
     #[error("the provider cannot be asked")]
     Client(#[from] ClientError),
     /// The thread that polls.
@@ -91,6 +93,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     let Parts {
         listeners,
         telemetry_path,
+        trust,
         web_file,
         limits,
         clock,
@@ -135,7 +138,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
             clock: clock.clone(),
             tasks,
         };
-        Reloader::new(pollers, discoveries, config, surroundings)
+        Reloader::new(pollers, discoveries, config, trust, surroundings)
     });
     reloader.start(Loader::new(load_config, web_file.clone()))?;
     let views = Views {

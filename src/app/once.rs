@@ -10,7 +10,7 @@ use crate::config::{Account, Config};
 use crate::discovery::{self, Assignment};
 use crate::observer::Observer;
 use crate::poller::Lane;
-use crate::provider::{Client, Connections};
+use crate::provider::{Client, Connections, Trust};
 use crate::telemetry::chain;
 
 /// Nobody cares for its events.
@@ -22,8 +22,8 @@ impl Observer for Unobserved {}
 ///
 /// # Errors
 /// What is wrong with each account whose list cannot be read or is too long, with the remedy.
-pub async fn discover_once(config: &Config, clock: &Clock) -> Result<Config, Vec<String>> {
-    let connections = Connections::new(&config.api).map_err(|error| vec![chain(&error)])?;
+pub async fn discover_once(config: &Config, trust: &Trust, clock: &Clock) -> Result<Config, Vec<String>> {
+    let connections = Connections::new(&config.api, trust).map_err(|error| vec![chain(&error)])?;
     let api = Arc::new(config.api.clone());
     let observer: Arc<dyn Observer> = Arc::new(Unobserved);
     let assignment = |account: &Account| Assignment {

@@ -13,7 +13,7 @@ use crate::exposition::SelfMetrics;
 use crate::model::{AccountName, Answer, DateShift, Domain, Endpoint, Failure, WindowRange, stable_hash};
 use crate::observer::Observer;
 use crate::poller::{self, Assignment, Lane, Progress, Surroundings, Upstream};
-use crate::provider::{Client, ClientError, Connections};
+use crate::provider::{Client, ClientError, Connections, Trust};
 use crate::store::{RosterEntry, Store};
 
 /// The provider's client is what the poller asks.
@@ -86,10 +86,11 @@ impl Pollers {
         Some((client, Arc::clone(lane)))
     }
 
-    /// Takes over a configuration as a whole: what fails, fails before anything is changed.
-    pub(super) fn apply(&mut self, config: &Config) -> Result<(), ClientError> {
+    /// Takes over a configuration as a whole: what fails, fails before anything is changed. What is not connected yet
+    /// connects with `trust`.
+    pub(super) fn apply(&mut self, config: &Config, trust: &Trust) -> Result<(), ClientError> {
         let api = Arc::new(config.api.clone());
-        let connections = self.connections_for(config)?;
+        let connections = self.connections_for(config, trust)?;
         self.store.reconfigure(config.poll.visibility(), &roster(config));
         self.retain(config);
         let mut views = Vec::new();
@@ -133,7 +134,11 @@ impl Pollers {
     /// Each account's own connections, those that are open as long as the settings are the same. Over
     /// HTTP/2 all requests of a host share one connection and its limit of streams, which an account
     /// whose requests hang would use up for the others.
-    fn connections_for(&self, config: &Config) -> Result<HashMap<AccountName, Connections>, ClientError> {
+    fn connections_for(
+        &self,
+        config: &Config,
+        trust: &Trust,
+    ) -> Result<HashMap<AccountName, Connections>, ClientError> {
         let open = self
             .connections
             .as_ref()
@@ -143,7 +148,7 @@ impl Pollers {
         for account in &config.accounts {
             let own = match open.and_then(|open| open.get(&account.name)) {
                 Some(own) => own.clone(),
-                None => Connections::new(&config.api)?,
+                None => Connections::new(&config.api, trust)?,
             };
             connections.insert(account.name.clone(), own);
         }

@@ -6,8 +6,8 @@ use std::{io, thread};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-/// At most so many threads, started when needed, that resolve the provider's name and read files: each
-/// new connection resolves, and a resolver may hang.
+/// At most so many threads, started when needed, that resolve the provider's name: each new connection does, and a
+/// resolver may hang.
 const BLOCKING: usize = 64;
 
 /// A running thread; it ends when this is dropped, and what is still on it is dropped with it.

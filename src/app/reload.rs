@@ -17,7 +17,7 @@ use crate::discovery::{Taken, Unlisted};
 use crate::exposition::SelfMetrics;
 use crate::model::{AccountName, Disposition, DomainList, Failure, Reason};
 use crate::plan::Shard;
-use crate::provider::ClientError;
+use crate::provider::{ClientError, Trust};
 use crate::systemd;
 use crate::telemetry::chain;
 use crate::web::WebFile;
@@ -56,6 +56,8 @@ struct State {
     discoveries: Discoveries,
     /// What lists are joined with, if there can be any: a hundred thousand domains are not kept twice.
     config: Option<Arc<Config>>,
+    /// What new connections trust.
+    trust: Trust,
     lists: Lists,
     shard: Shard,
     notices: Notices,
@@ -88,8 +90,14 @@ impl Refused {
 }
 
 impl State {
-    /// Takes over a configuration with the lists that belong to it.
-    fn apply(&mut self, config: &Config, mut lists: Lists, cause: Cause) -> Result<(), Refused> {
+    /// Takes over a configuration with what was read for it and the lists that belong to it.
+    fn apply(
+        &mut self,
+        config: &Config,
+        trust: Trust,
+        mut lists: Lists,
+        cause: Cause,
+    ) -> Result<(), Refused> {
         lists.retain(config);
         let Joined {
             config: all,
@@ -99,7 +107,7 @@ impl State {
         } = joined(config, &lists).map_err(Refused::TooMany)?;
         let told = Told::of(&all, barren, self.shard);
         let own = roster::effective(all, self.shard);
-        self.pollers.apply(&own).map_err(Refused::Client)?;
+        self.pollers.apply(&own, &trust).map_err(Refused::Client)?;
         if cause == Cause::Reload {
             self.discoveries.reloading();
         }
@@ -116,6 +124,7 @@ impl State {
                 "domains that account \"other\" discovers too are read through \"account\"");
         }
         self.contested = contested;
+        self.trust = trust;
         self.lists = lists;
         Ok(())
     }
@@ -141,6 +150,7 @@ impl Reloader {
         pollers: Pollers,
         discoveries: Discoveries,
         config: Config,
+        trust: Trust,
         surroundings: Surroundings,
     ) -> Self {
         let Surroundings {
@@ -157,6 +167,7 @@ impl Reloader {
                 pollers,
                 discoveries,
                 config: Some(Arc::new(config)),
+                trust,
                 lists: Lists::default(),
                 shard,
                 notices: Notices::default(),
@@ -181,7 +192,8 @@ impl Reloader {
         let Some(config) = state.config.take() else {
             return Ok(());
         };
-        let applied = state.apply(&config, Lists::default(), Cause::Lists);
+        let trust = state.trust.clone();
+        let applied = state.apply(&config, trust, Lists::default(), Cause::Lists);
         state.config = joinable(config);
         match applied {
             // Without lists there cannot be more domains than the configuration has been checked for.
@@ -221,7 +233,8 @@ impl Reloader {
         }
         let domains = list.domains.len();
         let lists = state.lists.with(account, source, list);
-        match state.apply(&config, lists, Cause::Lists) {
+        let trust = state.trust.clone();
+        match state.apply(&config, trust, lists, Cause::Lists) {
             Ok(()) => {
                 tracing::info!(%account, listed = domains, "took over the provider's list of domains");
                 Ok(Taken::Over)
@@ -275,13 +288,13 @@ impl Reloader {
         }
     }
 
-    /// Takes over all files or none.
+    /// Takes over all files or none; a good web configuration may be in force already, by a request's look at it.
     fn take_over(&self, loaded: Loaded) -> Result<(), Vec<String>> {
-        let Loaded { config, web } = loaded;
+        let Loaded { config, trust, web } = loaded;
         let mut state = self.state();
         let lists = state.lists.clone();
         state
-            .apply(&config, lists, Cause::Reload)
+            .apply(&config, trust, lists, Cause::Reload)
             .map_err(|refused| refused.problems())?;
         self.listed().clone_from(&config.shards);
         state.config = joinable(Arc::new(config));

@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::model::{Reading, WindowRange};
+use crate::provider::Trust;
 use crate::telemetry::chain;
 
 use history::History;
@@ -100,7 +101,8 @@ impl Backfill {
         let request = Request::new(wanted, config, newest_settled)
             .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         destination.check().map_err(|problem| vec![problem])?;
-        let reader = Reader::new(config, clock).map_err(|error| vec![chain(&error)])?;
+        let trust = Trust::read(&config.api).map_err(|error| vec![chain(&error)])?;
+        let reader = Reader::new(config, &trust, clock).map_err(|error| vec![chain(&error)])?;
         let mut readings = Readings::new(request.histories);
         if let Some(path) = destination.journal() {
             let journal = Journal::open(&path, &request.header, |record| readings.resume(&record))

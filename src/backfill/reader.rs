@@ -16,7 +16,7 @@ use crate::config::{Account, Api, Config};
 use crate::model::{Domain, Endpoint, Reading, Reason, Rejects};
 use crate::observer::Observer;
 use crate::poller::{Assignment, Lane, Outcome, read_range};
-use crate::provider::{Client, ClientError, Connections};
+use crate::provider::{Client, ClientError, Connections, Trust};
 
 /// A call with its retries, and with what the provider asks it to wait, is given up after this. Nobody
 /// waits for a fresh value here, so it is longer than a poll may take.
@@ -53,10 +53,10 @@ pub(super) struct Done {
 }
 
 impl Reader {
-    pub(super) fn new(config: &Config, clock: Clock) -> Result<Self, ClientError> {
+    pub(super) fn new(config: &Config, trust: &Trust, clock: Clock) -> Result<Self, ClientError> {
         let tally = Arc::new(Tally::default());
         let api = Arc::new(config.api.clone());
-        let connections = Connections::new(&api)?;
+        let connections = Connections::new(&api, trust)?;
         let assignments = config
             .accounts
             .iter()

@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::config::{Account, Config, DomainConfig};
 use crate::model::Endpoint;
 use crate::observer::Observer;
-use crate::provider::{Client, ClientError, Connections};
+use crate::provider::{Client, ClientError, Connections, Trust};
 use judge::{Circumstances, judge};
 use probe::{ClockWatch, Probe, Prober};
 use report::Block;
@@ -40,7 +40,7 @@ pub enum Outcome {
 /// The check itself cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
-    /// TLS towards the provider.
+    /// The client that would ask.
     #[error("the provider cannot be asked")]
     Client(#[from] ClientError),
     /// Its words cannot be written.
@@ -53,8 +53,13 @@ pub enum CheckError {
 ///
 /// # Errors
 /// When nothing can be asked, or nothing written; what goes wrong with the provider is the outcome.
-pub async fn live(config: &Config, clock: &Clock, out: &mut impl Write) -> Result<Outcome, CheckError> {
-    let connections = Connections::new(&config.api)?;
+pub async fn live(
+    config: &Config,
+    trust: &Trust,
+    clock: &Clock,
+    out: &mut impl Write,
+) -> Result<Outcome, CheckError> {
+    let connections = Connections::new(&config.api, trust)?;
     let mut accounts = stream::iter(&config.accounts)
         .map(|account| check_account(config, account, &connections, clock))
         .buffered(ACCOUNTS_AT_ONCE);

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::decode::{DecodeError, decode};
 use super::query_domains::decode_list;
 use super::rows::Asked;
+use super::trust::Trust;
 use super::{request, signature, status};
 use crate::clock::Clock;
 use crate::config::{Account, Api};
@@ -38,12 +39,10 @@ const POOL_IDLE: Duration = Duration::from_secs(55);
 
 /// The HTTP client cannot be made.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "TLS cannot be set up: install CA certificates (Debian: ca-certificates) or name a file of them in SSL_CERT_FILE"
-)]
+#[error("the HTTP client cannot be made; this is a defect, please report it with the log")]
 pub struct ClientError(#[source] reqwest::Error);
 
-/// Connections to the provider, shared by all that uses a clone of them. An instance costs about 110 kB.
+/// Connections to the provider, shared by all that uses a clone of them.
 #[derive(Clone, Debug)]
 pub struct Connections(reqwest::Client);
 
@@ -71,13 +70,11 @@ pub struct Client {
 }
 
 impl Connections {
-    /// Connections to `api.base_url`; none is opened yet.
+    /// Connections to `api.base_url`, which `trust` was read for; none is opened yet, and no file is read.
     ///
     /// # Errors
-    /// When TLS cannot be set up.
-    pub fn new(api: &Api) -> Result<Self, ClientError> {
-        // The first call wins; whoever installed a provider before us chose well enough.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+    /// The library refuses what it is told.
+    pub fn new(api: &Api, trust: &Trust) -> Result<Self, ClientError> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let builder = reqwest::Client::builder()
@@ -85,17 +82,12 @@ impl Connections {
             .default_headers(headers)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
+            .tls_backend_preconfigured(trust.config())
             .pool_idle_timeout(POOL_IDLE)
             .tcp_nodelay(true);
         // A proxy of the environment is for the world outside, not for a provider on this machine.
         let builder = if is_loopback(&api.base_url) {
             builder.no_proxy()
-        } else {
-            builder
-        };
-        // Without TLS no certificates are needed, so a machine without any (a bare container) will do.
-        let builder = if api.base_url.scheme() == "http" {
-            builder.tls_certs_only([])
         } else {
             builder
         };
@@ -532,7 +524,8 @@ mod tests {
         let text = "api: {base_url: 'http://127.0.0.1:1'}\naccounts:\n  - username: u\n    secret_key: s\n    \
                     domains: [www.a.com]\n";
         let config = crate::config::parse(text, "test", &crate::config::Environment::default()).unwrap();
-        let http = Connections::new(&config.api).unwrap().0;
+        let trust = Trust::read(&config.api).unwrap();
+        let http = Connections::new(&config.api, &trust).unwrap().0;
         let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/secret", taken.local_addr().unwrap());
         drop(taken);

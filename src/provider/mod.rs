@@ -16,6 +16,7 @@ mod request;
 mod rows;
 mod signature;
 mod status;
+mod trust;
 mod wire;
 
 pub use client::{Client, ClientError, Connections};
@@ -23,3 +24,4 @@ pub use decode::{DecodeError, decode};
 pub use query_domains::decode_list;
 pub use request::most_windows;
 pub use rows::Asked;
+pub use trust::{Trust, TrustError};

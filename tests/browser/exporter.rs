@@ -11,6 +11,7 @@ use jdcloud_cdn_exporter::config::{self, Environment};
 use jdcloud_cdn_exporter::discovery::Pace;
 use jdcloud_cdn_exporter::model::{Domain, Endpoint, Window};
 use jdcloud_cdn_exporter::plan::Shard;
+use jdcloud_cdn_exporter::provider::Trust;
 use jdcloud_cdn_exporter::simulator::{Effect, Fault, Rule, Script, Simulator, SimulatorOptions, Traffic};
 use jdcloud_cdn_exporter::web::{Limits, TelemetryPath, listener};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -63,6 +64,7 @@ impl Running {
         let parts = Parts {
             listeners,
             telemetry_path: TelemetryPath::default(),
+            trust: Trust::read(&config.api).unwrap(),
             web_file: None,
             limits: Limits::default(),
             clock,

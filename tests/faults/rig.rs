@@ -17,6 +17,7 @@ use jdcloud_cdn_exporter::config::{self, Config, Environment};
 use jdcloud_cdn_exporter::discovery::Pace;
 use jdcloud_cdn_exporter::model::{Domain, Endpoint, Window};
 use jdcloud_cdn_exporter::plan::Shard;
+use jdcloud_cdn_exporter::provider::Trust;
 use jdcloud_cdn_exporter::simulator::{OwnedDomain, SimulatedAccount, Truth};
 use jdcloud_cdn_exporter::web::{Limits, TelemetryPath, listener};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -59,9 +60,11 @@ impl Exporter {
         let listeners = listener::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
         let address = listeners[0].local_addr().unwrap();
         let load = Arc::clone(&text);
+        let config = read(config_text).unwrap();
         let parts = Parts {
             listeners,
             telemetry_path: TelemetryPath::default(),
+            trust: Trust::read(&config.api).unwrap(),
             web_file: None,
             limits,
             clock,
@@ -70,7 +73,6 @@ impl Exporter {
             load_config: Arc::new(move || read(&load.lock().unwrap())),
         };
         let stop = CancellationToken::new();
-        let config = read(config_text).unwrap();
         let ended = Handle::current().spawn(app::run(config, parts, stop.clone()));
         Self {
             address,

@@ -13,6 +13,7 @@ use jdcloud_cdn_exporter::config::{self, Config, Environment, Problems};
 use jdcloud_cdn_exporter::discovery::Pace;
 use jdcloud_cdn_exporter::model::{Domain, Endpoint};
 use jdcloud_cdn_exporter::plan::Shard;
+use jdcloud_cdn_exporter::provider::Trust;
 use jdcloud_cdn_exporter::simulator::{
     Fault, OwnedDomain, RequestRecord, SimulatedAccount, Simulator, SimulatorOptions, Traffic,
 };
@@ -170,6 +171,7 @@ impl Setup {
         let parts = Parts {
             listeners,
             telemetry_path: TelemetryPath::default(),
+            trust: Trust::read(&config.api).unwrap(),
             web_file: None,
             limits: Limits::default(),
             clock: Clock::Manual(clock.clone()),

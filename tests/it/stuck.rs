@@ -119,6 +119,64 @@ async fn a_reload_that_hangs_is_refused_in_bounded_time_and_the_next_one_works()
         .await;
 }
 
+/// They are read for https only: here the reload that goes over to it, and brings an account more, needs them first.
+#[tokio::test]
+async fn ca_certificates_that_hang_stop_no_poll_and_refuse_the_reload() {
+    let folder = tempfile::tempdir().unwrap();
+    let authorities = folder.path().join("ca.pem");
+    let exporter = Exporter::start(&[], |command| {
+        command.env("SSL_CERT_FILE", &authorities);
+    })
+    .await;
+    fs::write(&authorities, "").unwrap();
+    hang(&authorities);
+    exporter.until_samples("polls", |now| polls(now) > 3.0).await;
+    let file = Exporter::config_file(exporter.directory.path());
+    let plain = fs::read_to_string(&file).unwrap();
+    exporter.configure(|text| text.replace("http://", "https://"));
+    exporter.program.signal("HUP");
+    let before = exporter.until_samples("any scrape", |_| true).await;
+    let during = exporter
+        .until_samples("more polls", |now| polls(now) > polls(&before) + 7.0)
+        .await;
+    assert!(during[RELOADED] > 0.0, "polls went on while the file hung");
+    exporter
+        .until_samples("a failed reload", |now| now[RELOADED] < 1.0)
+        .await;
+    let said = exporter.program.stderr();
+    assert!(
+        said.contains("a file of CA certificates (SSL_CERT_FILE"),
+        "{said}"
+    );
+
+    let ask = async || {
+        http::request(exporter.address, "POST", "/-/reload", &[])
+            .await
+            .unwrap()
+    };
+    // Certificates that are none refuse it at once, in the words of the start.
+    fs::remove_file(&authorities).unwrap();
+    fs::write(&authorities, "").unwrap();
+    let reply = ask().await;
+    assert_eq!(reply.status, 500);
+    assert!(
+        reply
+            .text()
+            .contains("TLS cannot be set up: install CA certificates"),
+        "{}",
+        reply.text()
+    );
+    // Plain HTTP needs none.
+    fs::write(&file, plain).unwrap();
+    assert_eq!(ask().await.status, 200);
+    let before = exporter
+        .until_samples("a good reload", |now| now[RELOADED] > 0.0)
+        .await;
+    exporter
+        .until_samples("more polls", |now| polls(now) > polls(&before) + 3.0)
+        .await;
+}
+
 #[tokio::test]
 async fn a_refused_web_configuration_refuses_the_reload() {
     let folder = tempfile::tempdir().unwrap();

@@ -9,6 +9,7 @@ use jdcloud_cdn_exporter::clock::Clock;
 use jdcloud_cdn_exporter::config::{self, Environment};
 use jdcloud_cdn_exporter::discovery::Pace;
 use jdcloud_cdn_exporter::plan::Shard;
+use jdcloud_cdn_exporter::provider::Trust;
 use jdcloud_cdn_exporter::web::{Limits, TelemetryPath, listener};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +49,7 @@ fn start(stop: &CancellationToken) -> (Vec<SocketAddr>, Vec<JoinHandle<Result<()
             let parts = Parts {
                 listeners,
                 telemetry_path: TelemetryPath::default(),
+                trust: Trust::read(&config.api).unwrap(),
                 web_file: None,
                 limits: Limits::default(),
                 clock: Clock::System,

@@ -12,6 +12,7 @@ use jdcloud_cdn_exporter::config::{self, Environment};
 use jdcloud_cdn_exporter::discovery::Pace;
 use jdcloud_cdn_exporter::model::{Domain, Endpoint};
 use jdcloud_cdn_exporter::plan::Shard;
+use jdcloud_cdn_exporter::provider::Trust;
 use jdcloud_cdn_exporter::simulator::{OwnedDomain, SimulatedAccount, Simulator, SimulatorOptions, Traffic};
 use jdcloud_cdn_exporter::web::{Limits, TelemetryPath, listener};
 use tokio::task::JoinHandle;
@@ -78,18 +79,20 @@ impl Site {
     pub(crate) fn start_exporter(&mut self) {
         let load = self.loader();
         let listeners = listener::bind(&[self.address.to_string().parse().unwrap()]).unwrap();
+        let config = load().unwrap();
         let parts = Parts {
             listeners,
             telemetry_path: TelemetryPath::default(),
+            trust: Trust::read(&config.api).unwrap(),
             web_file: None,
             limits: Limits::default(),
             clock: Clock::Manual(self.clock.clone()),
             shard: Shard::WHOLE,
             discovery: Pace::default(),
-            load_config: Arc::new(load.clone()),
+            load_config: Arc::new(load),
         };
         let stop = CancellationToken::new();
-        let app = tokio::runtime::Handle::current().spawn(app::run(load().unwrap(), parts, stop.clone()));
+        let app = tokio::runtime::Handle::current().spawn(app::run(config, parts, stop.clone()));
         self.exporter = Some(Exporter { stop, app });
     }
 
