@@ -1,7 +1,5 @@
 //! From a path to the tree of its YAML, with the environment laid over it.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
 
 use config::{ConfigError, Map, Value, ValueKind};
@@ -9,10 +7,11 @@ use config::{ConfigError, Map, Value, ValueKind};
 use super::environment::{Environment, Override};
 use super::keys::{children, is_key};
 use super::problems::{Problem, Problems};
+use super::text::{Unreadable, text_of};
 use super::yaml::{Dialect, is_blank, mapping};
 
 /// The largest configuration file that is read: some hundred thousand domains.
-const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
+const MAX_FILE_MEBIBYTES: u64 = 16;
 
 /// The words for what is wrong with a text that is none of ours.
 const DIALECT: Dialect = Dialect {
@@ -66,44 +65,20 @@ fn overlay(file: &Map<String, Value>, overrides: &[Override]) -> Result<Value, C
     Ok(builder.build()?.cache)
 }
 
-/// The text of a configuration file, up to 16 MiB of UTF-8.
+/// The text of a configuration file.
 pub(super) fn read(path: &Path, place: &str) -> Result<String, Problem> {
-    let refuse = |error: io::Error| {
-        let text = match error.kind() {
-            io::ErrorKind::NotFound => "does not exist; name the file with --config.file, or begin with the \
-                                        sample that --config.example prints"
-                .to_owned(),
-            io::ErrorKind::PermissionDenied => {
-                "may not be read; give the exporter's user the right to read it".to_owned()
-            }
-            io::ErrorKind::IsADirectory => "is a directory; name a file in it with --config.file".to_owned(),
-            _ => format!("cannot be read ({error}); name another file with --config.file"),
-        };
-        Problem::whole(place, text)
-    };
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(refuse)?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_FILE_BYTES) {
-        return Err(Problem::whole(
+    text_of(path, MAX_FILE_MEBIBYTES, Some("--config.file")).map_err(|unreadable| match unreadable {
+        Unreadable::Missing => Problem::whole(
             place,
-            "is larger than 16 MiB; name the right file with --config.file",
-        ));
-    }
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Ok(text.to_owned()),
-        Err(error) => {
-            let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-            let line = before.split(|byte| *byte == b'\n').count();
-            Err(Problem::at(
-                place,
-                format!("line {line}"),
-                "is not UTF-8; save the file as UTF-8",
-            ))
-        }
-    }
+            "does not exist; name the file with --config.file, or begin with the sample that --config.example prints",
+        ),
+        Unreadable::NotUtf8 { line } => Problem::at(
+            place,
+            format!("line {line}"),
+            "is not UTF-8; save the file as UTF-8",
+        ),
+        Unreadable::Other(words) => Problem::whole(place, words),
+    })
 }
 
 /// The word for what a value is.

@@ -16,6 +16,7 @@ mod slips;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod text;
 mod walk;
 mod yaml;
 
@@ -28,6 +29,7 @@ pub(crate) use parse::show;
 pub use placeholder::placeholders;
 pub use problems::{Problem, Problems};
 pub use summary::Summary;
+pub(crate) use text::{Unreadable, text_of};
 pub(crate) use yaml::{Dialect, mapping};
 
 use std::time::Duration;

@@ -17,7 +17,8 @@ use rustls::{
 use secrecy::{ExposeSecret, SecretString};
 
 use super::san;
-use super::web_file::text_of;
+use super::web_file::MAX_FILE_MEBIBYTES;
+use crate::config::{Unreadable, text_of};
 
 /// The suites that Go knows by these names. `None`: not offered by rustls (CBC, RC4 and RSA key
 /// exchange have known weaknesses). Source: Go's crypto/tls constants.
@@ -125,12 +126,15 @@ impl Pem {
     fn read(&self) -> Result<SecretString, String> {
         match self {
             Self::Inline { text, .. } => Ok(text.clone()),
-            Self::File { key, path } => text_of(path).map(Into::into).map_err(|error| {
-                format!(
-                    "{key}: cannot read {}: {error}; check path and permissions",
-                    path.display()
-                )
-            }),
+            Self::File { key, path } => {
+                let text = text_of(path, MAX_FILE_MEBIBYTES, None).map_err(|unreadable| match unreadable {
+                    Unreadable::Missing => "does not exist; name the file that holds it".to_owned(),
+                    Unreadable::NotUtf8 { .. } => "is no text; it must be PEM (-----BEGIN …)".to_owned(),
+                    Unreadable::Other(words) => words,
+                });
+                text.map(Into::into)
+                    .map_err(|words| format!("{key}: {} {words}", path.display()))
+            }
         }
     }
 

@@ -1,8 +1,7 @@
 //! The web configuration file as it stands on disk: read at the start, and again when it or a file
 //! that it names has changed.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -14,6 +13,7 @@ use tokio::time::Instant;
 use super::tls::{Tls, TlsSettings};
 use super::web_config::RateLimit;
 use super::{WebConfig, WebConfigError};
+use crate::config::{Unreadable, text_of};
 
 /// The files are looked at no more often than this.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -21,7 +21,10 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const CHECK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The largest file that is read, certificates of authorities included; ten thousand users take less than one.
-const MAX_FILE_BYTES: u64 = 8 * 1_024 * 1_024;
+pub(super) const MAX_FILE_MEBIBYTES: u64 = 8;
+
+/// What names the file.
+const FLAG: &str = "--web.config.file";
 
 /// A web configuration file in use.
 #[derive(Debug)]
@@ -261,15 +264,17 @@ fn load(path: &Path) -> (Vec<Seen>, Result<Loaded, WebConfigError>) {
         problems: vec![problem],
     };
     let file = path.display();
-    let text = match text_of(path) {
+    let text = match text_of(path, MAX_FILE_MEBIBYTES, Some(FLAG)) {
         Ok(text) => text,
-        Err(error) => {
-            return (
-                seen,
-                Err(one(format!(
-                    "{file}: cannot be read: {error}; check path and permissions"
-                ))),
-            );
+        Err(unreadable) => {
+            let problem = match unreadable {
+                Unreadable::Missing => format!("{file}: does not exist; name the file with {FLAG}"),
+                Unreadable::NotUtf8 { line } => {
+                    format!("{file}: line {line}: is not UTF-8; save the file as UTF-8")
+                }
+                Unreadable::Other(words) => format!("{file}: {words}"),
+            };
+            return (seen, Err(one(problem)));
         }
     };
     let config = match WebConfig::parse(path, &text) {
@@ -295,22 +300,6 @@ fn load(path: &Path) -> (Vec<Seen>, Result<Loaded, WebConfigError>) {
         limiter,
     };
     (seen, Ok(loaded))
-}
-
-/// The text of a file, if it is not too large.
-pub(super) fn text_of(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let read = File::open(path)?
-        .take(MAX_FILE_BYTES + 1)
-        .read_to_string(&mut text)?;
-    if u64::try_from(read).is_ok_and(|read| read <= MAX_FILE_BYTES) {
-        Ok(text)
-    } else {
-        Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            "it is larger than 8 MiB",
-        ))
-    }
 }
 
 fn see(path: &Path) -> Seen {
@@ -469,7 +458,7 @@ mod tests {
             ),
             (
                 "tls_server_config:\n  cert_file: server.crt\n  key_file: nowhere.key\n",
-                "web.yml: tls_server_config.key_file: cannot read",
+                "nowhere.key does not exist; name the file that holds it",
             ),
         ] {
             fs::write(&path, text).unwrap();
@@ -572,7 +561,10 @@ mod tests {
     fn what_is_wrong_with_the_files_is_said_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("web.yml");
-        assert!(WebFile::open(&path).unwrap_err().problems[0].contains("cannot be read"));
+        assert!(
+            WebFile::open(&path).unwrap_err().problems[0]
+                .ends_with("web.yml: does not exist; name the file with --web.config.file")
+        );
         let endless = WebFile::open(Path::new("/dev/zero")).unwrap_err();
         assert!(endless.problems[0].contains("larger than 8 MiB"), "{endless}");
         fs::write(folder.path().join("garbage"), "hunter2").unwrap();
@@ -584,6 +576,33 @@ mod tests {
                 problem.contains(expected) && problem.contains("web.yml") && !problem.contains("hunter2"),
                 "{problem}"
             );
+        }
+
+        // What editors and tools write: a byte order mark, another encoding, a certificate that is not PEM; and a folder.
+        fs::write(&path, format!("\u{feff}{USER}")).unwrap();
+        assert_eq!(WebFile::open(&path).unwrap().loaded().config.users.len(), 1);
+        let tls = b"tls_server_config: {cert_file: der, key_file: nowhere}\n".as_slice();
+        fs::write(folder.path().join("der"), b"\x30\x82\x01\x0b").unwrap();
+        for (place, text, told) in [
+            (
+                path.as_path(),
+                b"# \n# caf\xe9\n".as_slice(),
+                "web.yml: line 2: is not UTF-8; save the file as UTF-8",
+            ),
+            (
+                path.as_path(),
+                tls,
+                "/der is no text; it must be PEM (-----BEGIN …)",
+            ),
+            (
+                folder.path(),
+                tls,
+                ": is a directory; name a file in it with --web.config.file",
+            ),
+        ] {
+            fs::write(&path, text).unwrap();
+            let problems = WebFile::open(place).unwrap_err().problems;
+            assert!(problems[0].ends_with(told), "{problems:?}");
         }
     }
 
