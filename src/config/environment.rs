@@ -6,7 +6,8 @@ use std::fmt;
 
 use config::{Map, Value, ValueKind};
 
-use super::keys::{KEYS, nearest, pattern_of};
+use super::key_table::{nearest, pattern_of};
+use super::keys::SETTINGS;
 use super::problems::Problem;
 
 /// What every variable that is a setting begins with. The underscore is doubled because Kubernetes
@@ -126,8 +127,8 @@ impl Override {
             })
             .collect();
         let pattern = pattern_of(&render(&steps));
-        if !KEYS.iter().any(|key| key.pattern == pattern) {
-            let remedy = match nearest(&pattern, KEYS.iter().map(|key| key.pattern)) {
+        if !SETTINGS.keys.iter().any(|key| key.pattern == pattern) {
+            let remedy = match nearest(&pattern, SETTINGS.keys.iter().map(|key| key.pattern)) {
                 Some(meant) => format!("did you mean {}?", variable_for(meant)),
                 None => format!("unset it, or write for example {PREFIX}API__TIMEOUT"),
             };
@@ -217,7 +218,8 @@ fn meant(variable: &str) -> Option<String> {
         .iter()
         .map(|part| if is_position(part) { "0" } else { part })
         .collect();
-    let variables: Vec<String> = KEYS.iter().map(|key| variable_for(key.pattern)).collect();
+    let settings = SETTINGS.keys.iter();
+    let variables: Vec<String> = settings.map(|key| variable_for(key.pattern)).collect();
     let candidates: Vec<String> = variables
         .iter()
         .map(|variable| variable.replacen(PREFIX, "", 1).replace("__", "_"))

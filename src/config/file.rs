@@ -5,7 +5,7 @@ use std::path::Path;
 use config::{ConfigError, Map, Value, ValueKind};
 
 use super::environment::{Environment, Override};
-use super::keys::{children, is_key};
+use super::keys::SETTINGS;
 use super::problems::{Problem, Problems};
 use super::text::{Unreadable, text_of};
 use super::yaml::{Dialect, is_blank, mapping};
@@ -15,7 +15,7 @@ const MAX_FILE_MEBIBYTES: u64 = 16;
 
 /// The words for what is wrong with a text that is none of ours.
 const DIALECT: Dialect = Dialect {
-    is_key,
+    keys: &SETTINGS,
     no_mapping: "is not a mapping; it needs the key accounts: at the start of a line",
     unclear: "cannot be understood; compare it with the sample config/exporter.yaml",
 };
@@ -53,7 +53,7 @@ pub(super) struct Tree {
 /// would take `api.timeout` or `accounts[9999999]` for a path and follow it.
 fn overlay(file: &Map<String, Value>, overrides: &[Override]) -> Result<Value, ConfigError> {
     let mut builder = config::Config::builder();
-    for section in children("") {
+    for section in SETTINGS.children("") {
         if let Some(value) = file.get(section) {
             builder = builder.set_default(section, value.clone())?;
         }

@@ -12,7 +12,7 @@ use url::{Host, Url};
 use crate::model::{Domain, Endpoint, LIST_PATH};
 
 use super::file::kind_of;
-use super::keys::nearest;
+use super::key_table::nearest;
 
 /// The longest piece of a user's text that is quoted back.
 const MAX_QUOTED: usize = 60;

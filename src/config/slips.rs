@@ -1,15 +1,16 @@
 //! Slips of the pen that make a file no YAML, told by their own line: the parser complains lines later.
 
+use super::key_table::KeyTable;
 use crate::model::Domain;
 
 /// What a line shows that the parser's complaint does not: its number, from 1, and what to write.
-pub(super) fn slips(text: &str, is_key: fn(&str) -> bool) -> Vec<(usize, String)> {
+pub(super) fn slips(text: &str, keys: &KeyTable) -> Vec<(usize, String)> {
     let before = std::iter::once("").chain(text.lines());
     text.lines()
         .zip(before)
         .enumerate()
         .filter_map(|(index, (line, before))| {
-            let slip = slip(line, is_key).or_else(|| item_without_hyphen(line, before));
+            let slip = slip(line, keys).or_else(|| item_without_hyphen(line, before));
             Some((index + 1, slip?))
         })
         .collect()
@@ -23,7 +24,7 @@ fn item_without_hyphen(line: &str, before: &str) -> Option<String> {
 }
 
 /// Quotes no value, which may be a secret.
-fn slip(line: &str, is_key: fn(&str) -> bool) -> Option<String> {
+fn slip(line: &str, keys: &KeyTable) -> Option<String> {
     let mut content = line.trim();
     while let Some(rest) = content.strip_prefix("- ") {
         content = rest.trim_start();
@@ -34,7 +35,7 @@ fn slip(line: &str, is_key: fn(&str) -> bool) -> Option<String> {
     };
     let (key, rest) = content.split_once([':', '：'])?;
     let key = key.trim_end();
-    if !is_key(key) {
+    if !keys.is_key(key) {
         return None;
     }
     if after_hyphen {
@@ -60,7 +61,7 @@ fn slip(line: &str, is_key: fn(&str) -> bool) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::keys::is_key;
+    use crate::config::keys::SETTINGS;
 
     #[test]
     fn slips_are_found_and_good_lines_are_not() {
@@ -92,14 +93,14 @@ mod tests {
             ("  https://www.a.com", None),
             ("", None),
         ] {
-            assert_eq!(slip(line, is_key).as_deref(), told, "{line}");
+            assert_eq!(slip(line, &SETTINGS).as_deref(), told, "{line}");
         }
     }
 
     #[test]
     fn a_host_name_alone_is_an_item_without_its_hyphen() {
         let lines = |text| {
-            slips(text, is_key)
+            slips(text, &SETTINGS)
                 .into_iter()
                 .map(|(line, _)| line)
                 .collect::<Vec<_>>()

@@ -3,7 +3,7 @@
 use config::{Value, ValueKind};
 
 use super::file::kind_of;
-use super::keys::{children, default_of, home_of, nearest, synonym};
+use super::keys::SETTINGS;
 use super::parse::Given;
 use super::problems::Problem;
 
@@ -99,28 +99,21 @@ impl<'a> Walk<'a> {
                 return false;
             }
         };
-        let known = children(&node.path);
+        let known = SETTINGS.children(&node.path);
         let mut unknown: Vec<&String> = table
             .keys()
             .filter(|key| !known.contains(&key.as_str()))
             .collect();
         unknown.sort();
         for key in unknown {
-            let meant = nearest(key, known.iter().copied()).or_else(|| synonym(key, &known));
-            let remedy = if let Some(meant) = meant {
-                format!("did you mean {meant}?")
-            } else if let Some(home) = home_of(key) {
-                format!("it belongs under {home}: check the indentation")
-            } else if let Some((section, rest)) =
-                key.split_once('.').filter(|(section, _)| known.contains(section))
-            {
-                format!("write it as a section: {rest}: on a line of its own, indented, below {section}:")
+            let remedy = if let Some(meant) = SETTINGS.meant(&node.path, key) {
+                meant
             } else if key.contains('.') && known.contains(&"name") {
                 format!("write \"name: {key}\", and endpoints: below it at the same indentation")
             } else if key.contains('.') && known.contains(&"discover") {
                 format!("write it as an item of the list: \"- {key}\"")
             } else {
-                format!("remove it, or write one of {}", known.join(", "))
+                SETTINGS.choice(&node.path)
             };
             self.problem(&node.child(key), format!("is an unknown key; {remedy}"));
         }
@@ -139,7 +132,7 @@ impl<'a> Walk<'a> {
         if node.is_present() {
             return self.item(&node, parse);
         }
-        let default = ValueKind::from(default_of(&node.path)?);
+        let default = ValueKind::from(SETTINGS.default_of(&node.path)?);
         self.parsed(&node, Given::lenient(&default), parse)
     }
 

@@ -3,13 +3,14 @@
 
 use config::{FileFormat, Format, Map, Value};
 
+use super::key_table::KeyTable;
 use super::problems::{Problem, Problems};
 use super::slips::slips;
 
 /// What tells one kind of file from another.
 pub(crate) struct Dialect {
-    /// Whether a word is a key anywhere in it; no other one is quoted.
-    pub(crate) is_key: fn(&str) -> bool,
+    /// Its keys; no other word of it is quoted.
+    pub(crate) keys: &'static KeyTable,
     /// Where it is a list or a text.
     pub(crate) no_mapping: &'static str,
     /// Where the parser gives no line.
@@ -71,7 +72,7 @@ fn check_indentation(text: &str, place: &str) -> Result<(), Problems> {
 
 /// The lines that explain a complaint of the parser, or else the complaint.
 fn not_yaml(cause: &str, text: &str, place: &str, dialect: &Dialect) -> Problems {
-    let mut slips = slips(text, dialect.is_key);
+    let mut slips = slips(text, dialect.keys);
     slips.extend(odd_numbers(text));
     let slips: Vec<Problem> = slips
         .into_iter()
@@ -114,7 +115,7 @@ fn explain(cause: &str, place: &str, dialect: &Dialect) -> Problem {
                 format!(
                     "gives {} a second time in one section; remove one",
                     quoted_part(key)
-                        .filter(|key| (dialect.is_key)(key))
+                        .filter(|key| dialect.keys.is_key(key))
                         .unwrap_or("a key")
                 ),
             ),

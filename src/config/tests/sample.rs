@@ -9,7 +9,7 @@ use config::{FileFormat, Source, Value, ValueKind};
 use secrecy::ExposeSecret;
 
 use super::super::Settle;
-use super::super::keys::KEYS;
+use super::super::keys::SETTINGS;
 use super::*;
 use crate::model::{Endpoint, LabelledBy, Units};
 
@@ -128,7 +128,7 @@ fn the_sample_has_every_key_and_no_other() {
     let tree = config::File::from_str(&text, FileFormat::Yaml).collect().unwrap();
     let mut found = BTreeSet::new();
     patterns(&Value::from(tree), "", &mut found);
-    let known: BTreeSet<String> = KEYS.iter().map(|key| key.pattern.to_owned()).collect();
+    let known: BTreeSet<String> = SETTINGS.keys.iter().map(|key| key.pattern.to_owned()).collect();
     assert_eq!(found, known);
     // Its only fault is what its comment says: one way to give the secret, not three.
     assert_eq!(
@@ -147,7 +147,7 @@ fn the_readme_has_every_key_with_its_default() {
             .lines()
             .find(|line| line.starts_with(&format!("| `{path}` | ")))
     };
-    for key in KEYS {
+    for key in SETTINGS.keys {
         let whole = key.pattern.trim_end_matches("[]");
         if let Some(row) = row(key.pattern).or_else(|| row(whole)) {
             let default = key.default.map(|default| format!("` | `{default}` | "));

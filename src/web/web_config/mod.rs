@@ -13,7 +13,7 @@ use config::ValueKind;
 use hyper::header::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 
-use self::keys::is_key;
+use self::keys::WEB_KEYS;
 use self::reader::{Reader, Section};
 use super::tls::TlsSettings;
 use crate::config::{Dialect, mapping};
@@ -61,7 +61,7 @@ const HEADERS: [(&str, &[&str]); 5] = [
 
 /// The words for a file of another kind; nothing of it is quoted, as it may be a secret one.
 const DIALECT: Dialect = Dialect {
-    is_key,
+    keys: &WEB_KEYS,
     no_mapping: "is not a mapping; write the sections of the exporter-toolkit's web configuration, for example \
                  basic_auth_users: at the start of a line",
     unclear: "cannot be understood; compare it with the exporter-toolkit's web configuration",

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use config::{Map, Value, ValueKind};
 
-use super::keys::remedy;
+use super::keys::WEB_KEYS;
 use crate::config::nearest;
 
 /// A mapping whose keys are taken out one by one, so that those left over are the unknown ones.
@@ -167,7 +167,9 @@ impl Reader<'_> {
         left.sort();
         for key in left {
             let path = format!("{}{key}", section.path);
-            let remedy = remedy(&section.path, &key);
+            let place = section.path.trim_end_matches('.');
+            let meant = WEB_KEYS.meant(place, &key);
+            let remedy = meant.unwrap_or_else(|| WEB_KEYS.choice(place));
             self.problem(&path, &format!("is an unknown key; {remedy}"));
         }
     }
