@@ -170,19 +170,14 @@ impl Pollers {
             }
             stays
         });
-        let names: Vec<AccountName> = config
-            .accounts
-            .iter()
-            .map(|account| account.name.clone())
-            .collect();
-        self.lanes.retain(|name, _| names.contains(name));
-        self.metrics.retain_accounts(&names);
-        let polled = config.accounts.iter().flat_map(|account| {
+        self.lanes
+            .retain(|name, _| config.accounts.iter().any(|account| account.name == *name));
+        let configured = config.accounts.iter().map(|account| {
             let endpoints = Endpoint::ALL.into_iter();
             let read = endpoints.filter(|endpoint| account.domains_of(*endpoint).next().is_some());
-            read.map(|endpoint| (account.name.clone(), endpoint))
+            (account.name.clone(), read.collect())
         });
-        self.metrics.retain_polled(polled.collect());
+        self.metrics.retain(configured.collect());
     }
 
     /// The account's lane; the same as before while its limits are, so that a throttled account

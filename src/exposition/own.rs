@@ -153,8 +153,8 @@ mod tests {
             ("reload", |m, _| m.reload_succeeded(DateTime::UNIX_EPOCH)),
             ("refused reload", |m, _| m.reload_failed()),
             ("shard", |m, _| m.is_shard(Shard::new(1, 2).unwrap())),
-            ("endpoints", |m, _| m.retain_polled(Vec::new())),
-            ("accounts", |m, _| m.retain_accounts(&[])),
+            ("endpoints", |m, a| m.retain(vec![(a.clone(), Vec::new())])),
+            ("accounts", |m, _| m.retain(Vec::new())),
         ];
         let metrics = metrics();
         let account = AccountName::new("a");

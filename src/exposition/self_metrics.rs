@@ -46,6 +46,9 @@ pub struct BuildInfo {
     pub rustc: &'static str,
 }
 
+/// An account, and the endpoints at which it is read.
+type AccountEndpoints = (AccountName, Vec<Endpoint>);
+
 /// The metrics that could not be set up: a defect of the exporter.
 #[derive(Debug, thiserror::Error)]
 #[error("the exporter's own metrics could not be set up: please report this")]
@@ -76,10 +79,8 @@ pub struct SelfMetrics {
     reload_success: GaugeVec,
     shard_ordinal: GaugeVec,
     shards: GaugeVec,
-    /// The configured accounts, once known: a poll of another that ends late leaves no series.
-    accounts: Mutex<Option<Vec<AccountName>>>,
-    /// Where they are read, if that was told.
-    polled: Mutex<Option<Vec<(AccountName, Endpoint)>>>,
+    /// The configured accounts and where they are read, once known: a poll of another that ends late leaves no series.
+    accounts: Mutex<Option<Vec<AccountEndpoints>>>,
     /// Those of them that discover: an attempt of another that ends late leaves no series.
     discovering: Mutex<Vec<AccountName>>,
     changes: AtomicU64,
@@ -100,7 +101,7 @@ impl SelfMetrics {
             retries: new.counter("api_retries_total", "Requests that were made again within the same poll.", &["endpoint"])?,
             rejects: new.counter("rejects_total", "Parts of otherwise good replies that were refused, by the closed set of reasons.", &["endpoint", "reason"])?,
             request_rate: new.gauge("api_request_rate_limit_per_second", "Requests per second that the exporter allows itself at present; halved when the provider throttles.", &["account"])?,
-            last_success: new.gauge("last_success_timestamp_seconds", "Unix time of the last successful request; absent before the first.", &["account", "endpoint"])?,
+            last_success: new.gauge("last_success_timestamp_seconds", "Unix time of the last successful request; absent before the first, and once the endpoint is not read any more.", &["account", "endpoint"])?,
             polls: new.counter("polls_total", "Polls (the reading of one batch of domains, retries included) that ended, whatever their outcome.", &["endpoint"])?,
             poll_duration: new.histogram("poll_duration_seconds", "Time that one poll took, retries and pauses included.", &POLL_BUCKETS)?,
             poll_overruns: new.counter("poll_overruns_total", "Polls that were due while the previous one of the same batch was still under way.", &["endpoint"])?,
@@ -117,7 +118,6 @@ impl SelfMetrics {
             shard_ordinal: new.gauge("shard_ordinal", "Which of the shards this exporter is, counted from 0.", &[])?,
             shards: new.gauge("shards", "How many exporters share the domains, 1 when it is the only one.", &[])?,
             accounts: Mutex::new(None),
-            polled: Mutex::new(None),
             discovering: Mutex::default(),
             changes: AtomicU64::new(0),
             registry: registry.clone(),
@@ -140,7 +140,7 @@ impl SelfMetrics {
     /// # Errors
     /// As [`SelfMetrics::new`].
     pub fn samples(
-        accounts: &[(AccountName, Vec<Endpoint>)],
+        accounts: &[AccountEndpoints],
         discovering: &[AccountName],
     ) -> Result<usize, SelfMetricsError> {
         let metrics = Self::new(BuildInfo {
@@ -270,41 +270,42 @@ impl SelfMetrics {
         self.changed();
     }
 
-    /// These are the configured accounts from now on: the series of others are removed and do not
-    /// come back.
-    pub fn retain_accounts(&self, configured: &[AccountName]) {
-        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+    /// These accounts are configured from now on, and read at these endpoints: the series of others are removed and
+    /// do not come back. When an endpoint last answered that is read no more would grow old and look like a failure.
+    pub fn retain(&self, configured: Vec<AccountEndpoints>) {
+        let mut known = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let accounts: Vec<AccountName> = configured.iter().map(|(name, _)| name.clone()).collect();
         for gauge in [
             &self.request_rate,
-            &self.last_success,
             &self.discovered_domains,
             &self.discovery_last_success,
             &self.discovery_successful,
         ] {
-            retain(gauge, |labels| of_account(labels, configured));
+            retain(gauge, |labels| of_account(labels, &accounts));
         }
-        *accounts = Some(configured.to_vec());
-        self.changed();
-    }
-
-    /// Accounts are read at these endpoints from now on: when others last answered is removed, as it would
-    /// grow old and look like a failure.
-    pub fn retain_polled(&self, polled: Vec<(AccountName, Endpoint)>) {
-        let mut known = self.polled.lock().unwrap_or_else(PoisonError::into_inner);
         retain(&self.last_success, |labels| {
-            polled.iter().any(|(account, endpoint)| {
-                labels.get("account") == Some(&account.as_str())
-                    && labels.get("endpoint") == Some(&endpoint.name())
+            configured.iter().any(|(account, endpoints)| {
+                let is_its = |endpoint: &Endpoint| labels.get("endpoint") == Some(&endpoint.name());
+                labels.get("account") == Some(&account.as_str()) && endpoints.iter().any(is_its)
             })
         });
-        *known = Some(polled);
+        *known = Some(configured);
         self.changed();
     }
 
-    /// Sets a gauge of an account unless the account has left the configuration.
-    fn set_for(&self, account: &AccountName, gauge: &GaugeVec, labels: &[&str], value: f64) {
+    /// Sets a gauge of an account unless none that is configured is `meant`.
+    fn set_for(
+        &self,
+        meant: impl Fn(&AccountName, &[Endpoint]) -> bool,
+        gauge: &GaugeVec,
+        labels: &[&str],
+        value: f64,
+    ) {
         let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        if accounts.as_ref().is_none_or(|known| known.contains(account)) {
+        let is_meant = |known: &Vec<AccountEndpoints>| {
+            known.iter().any(|(account, endpoints)| meant(account, endpoints))
+        };
+        if accounts.as_ref().is_none_or(is_meant) {
             gauge.with_label_values(labels).set(value);
             self.changed();
         }
@@ -469,16 +470,9 @@ impl Observer for SelfMetrics {
 
     fn succeeded(&self, account: &AccountName, endpoint: Endpoint, at: DateTime<Utc>) {
         let labels = [account.as_str(), endpoint.name()];
-        let polled = self.polled.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_polled = |known: &Vec<(AccountName, Endpoint)>| {
-            known
-                .iter()
-                .any(|(name, place)| name == account && *place == endpoint)
-        };
-        if !polled.as_ref().is_none_or(is_polled) {
-            return;
-        }
-        self.set_for(account, &self.last_success, &labels, unix_seconds(at));
+        let is_read =
+            |known: &AccountName, endpoints: &[Endpoint]| known == account && endpoints.contains(&endpoint);
+        self.set_for(is_read, &self.last_success, &labels, unix_seconds(at));
     }
 
     fn window_appeared(&self, endpoint: Endpoint, delay: TimeDelta) {
@@ -501,7 +495,12 @@ impl Observer for SelfMetrics {
     }
 
     fn request_rate(&self, account: &AccountName, per_second: f64) {
-        self.set_for(account, &self.request_rate, &[account.as_str()], per_second);
+        self.set_for(
+            |known, _| known == account,
+            &self.request_rate,
+            &[account.as_str()],
+            per_second,
+        );
     }
 
     fn discovery_ended(&self, account: &AccountName, at: DateTime<Utc>, failure: Option<DiscoveryReason>) {

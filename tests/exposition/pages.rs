@@ -250,23 +250,24 @@ fn accounts_that_left_have_no_series() {
     assert!(accounts(&metrics).is_empty());
     tell_all("09:00:00");
     assert_eq!(accounts(&metrics).len(), 6);
-    metrics.retain_accounts(std::slice::from_ref(&stays));
+    let everywhere = |account: &AccountName| (account.clone(), Endpoint::ALL.to_vec());
+    metrics.retain(vec![everywhere(&stays)]);
     assert_eq!(accounts(&metrics), ["stays"; 3]);
     // A poll that was under way when its account left ends late.
     tell_all("09:01:00");
     assert_eq!(accounts(&metrics), ["stays"; 3]);
-    metrics.retain_accounts(&[stays.clone(), leaves.clone()]);
+    metrics.retain(vec![everywhere(&stays), everywhere(&leaves)]);
     tell_all("09:02:00");
     assert_eq!(accounts(&metrics).len(), 6);
     // Nor is an endpoint that is read no more remembered as one that fails.
-    metrics.retain_polled(vec![
-        (stays.clone(), Endpoint::BandwidthFlow),
-        (leaves.clone(), Endpoint::OriginRatio),
+    metrics.retain(vec![
+        (stays.clone(), vec![Endpoint::BandwidthFlow]),
+        (leaves.clone(), vec![Endpoint::OriginRatio]),
     ]);
     assert_eq!(accounts(&metrics).len(), 4);
     tell_all("09:03:00");
     assert_eq!(accounts(&metrics).len(), 4);
-    metrics.retain_polled(Endpoint::ALL.map(|endpoint| (stays.clone(), endpoint)).to_vec());
+    metrics.retain(vec![everywhere(&stays), (leaves.clone(), Vec::new())]);
     tell_all("09:04:00");
     // Both endpoints of the one, and the rate of each.
     assert_eq!(accounts(&metrics), ["leaves", "stays", "stays", "stays"]);
