@@ -1,5 +1,6 @@
 //! Arguments, logging, exit codes; the only place that ends the process.
 
+use std::borrow::Cow;
 use std::io::{ErrorKind, Write as _};
 use std::net::TcpListener;
 use std::process::ExitCode;
@@ -145,7 +146,7 @@ fn admit(config: Config, place: &str, shard: Shard) -> Result<Config, Vec<String
 }
 
 fn print_summary(config: &Config, shard: Shard) -> ExitCode {
-    let part = config.of_shard(shard);
+    let part = Config::of_shard(Cow::Borrowed(config), shard);
     if shard.is_whole() {
         return print(&format!("{}\n", Summary(&part)));
     }
@@ -219,7 +220,7 @@ fn check(config: &Config, shard: Shard, options: cli::Check) -> anyhow::Result<E
         .build()
         .context("the runtime cannot start")?;
     let outcome = runtime.block_on(check::live(
-        &config.of_shard(shard),
+        &Config::of_shard(Cow::Borrowed(config), shard),
         &trust,
         &Clock::System,
         &mut std::io::stdout(),
@@ -340,8 +341,7 @@ fn needs_discovery(config: &Config, wanted: &[Domain]) -> bool {
         let mut all = config.accounts.iter().flat_map(|account| &account.domains);
         all.any(|domain| domain.name == *wanted)
     };
-    let discovers = config.accounts.iter().any(|account| account.discover.is_some());
-    discovers && (wanted.is_empty() || !wanted.iter().all(listed))
+    config.discovers() && (wanted.is_empty() || !wanted.iter().all(listed))
 }
 
 #[allow(
@@ -432,7 +432,7 @@ fn announce() {
 /// The same with what is going to be polled; which shard it is and how many accounts discover only where it
 /// is not all and none.
 fn announce_with(cli: &Cli, config: &Config) {
-    let part = config.of_shard(cli.shard);
+    let part = Config::of_shard(Cow::Borrowed(config), cli.shard);
     let discovering = part
         .accounts
         .iter()

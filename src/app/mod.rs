@@ -4,11 +4,11 @@
 mod discoveries;
 mod lists;
 mod loader;
+mod notices;
 mod once;
 mod pollers;
 mod polling;
 mod reload;
-mod roster;
 mod signals;
 mod site;
 mod tasks;

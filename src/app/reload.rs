@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 use super::discoveries::Discoveries;
 use super::lists::{Contested, Joined, Lists, TooMany, joined, list_source};
 use super::loader::{Loaded, Loader};
+use super::notices::{Notices, Told};
 use super::pollers::Pollers;
-use super::roster::{self, Notices, Told};
 use super::tasks::Tasks;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -106,7 +106,7 @@ impl State {
             contested,
         } = joined(config, &lists).map_err(Refused::TooMany)?;
         let told = Told::of(&all, barren, self.shard);
-        let own = roster::effective(all, self.shard);
+        let own = Config::of_shard(all, self.shard);
         self.pollers.apply(&own, &trust).map_err(Refused::Client)?;
         if cause == Cause::Reload {
             self.discoveries.reloading();

@@ -1,5 +1,6 @@
 //! What a backfill is asked for, checked against the configuration, and the calls that it takes.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::history::History;
@@ -122,7 +123,8 @@ impl Request {
         let range = range::windows(wanted.start, wanted.end, config.api.time_zone, newest_settled);
         match range {
             Ok(range) if problems.is_empty() => {
-                Self::plan(&wanted.domains, &config.of_shard(wanted.shard), range).map_err(|e| vec![e])
+                let own = Config::of_shard(Cow::Borrowed(config), wanted.shard);
+                Self::plan(&wanted.domains, &own, range).map_err(|e| vec![e])
             }
             Ok(_) => Err(problems),
             Err(error) => {

@@ -72,14 +72,9 @@ impl Config {
 
     /// The configuration with only the domains that a shard owns. Accounts that are left without any
     /// stay: their limits and names do not depend on how many shards there are.
+    /// What is a copy already is not copied again.
     #[must_use]
-    pub fn of_shard(&self, shard: Shard) -> Cow<'_, Self> {
-        Self::shared_out(Cow::Borrowed(self), shard)
-    }
-
-    /// The same of what may be a copy already, which is not copied again.
-    #[must_use]
-    pub fn shared_out(mut config: Cow<'_, Self>, shard: Shard) -> Cow<'_, Self> {
+    pub fn of_shard(mut config: Cow<'_, Self>, shard: Shard) -> Cow<'_, Self> {
         if !shard.is_whole() {
             for account in &mut config.to_mut().accounts {
                 account.domains.retain(|domain| shard.owns(&domain.name));

@@ -4,6 +4,7 @@
 mod table;
 mod text;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::config::{Account, Config, DomainConfig};
@@ -83,7 +84,7 @@ impl Forecast {
     /// # Errors
     /// The exporter's own metrics could not be set up: a defect.
     pub fn of_shard(config: &Config, shard: Shard) -> Result<Self, SelfMetricsError> {
-        let own = config.of_shard(shard);
+        let own = Config::of_shard(Cow::Borrowed(config), shard);
         Ok(Self {
             shares: vec![share(&own, shard)?],
         })

@@ -1,9 +1,11 @@
 //! What cannot be polled in time, or by the shards that are listed, is refused with what would do.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::super::admit;
 use super::*;
+use crate::plan::Shard;
 
 /// Problems of a configuration that is to be polled by a shard, without their place.
 fn refusals(text: &str, shard: &str) -> Vec<String> {
@@ -102,4 +104,34 @@ fn the_listed_shards_are_as_many_as_there_are() {
             )]
         );
     }
+}
+
+#[test]
+fn shards_have_every_domain_once_and_all_accounts() {
+    let names: Vec<String> = (0..40).map(|i| format!("d{i}.example.com")).collect();
+    let text = format!(
+        "accounts:\n  - {{username: a, secret_key: made-up, domains: [{}]}}\n  - {{username: b, secret_key: \
+         made-up, domains: [{{name: only.example.com, endpoints: [origin_ratio]}}]}}\n",
+        names.join(", ")
+    );
+    let config = load_text(&text, &[]).unwrap();
+    let mut owned = Vec::new();
+    for ordinal in 0..3 {
+        let part = Config::of_shard(Cow::Borrowed(&config), Shard::new(ordinal, 3).unwrap());
+        assert_eq!(part.accounts.len(), 2);
+        let of_a = part.accounts[0].domains.iter();
+        owned.extend(of_a.chain(&part.accounts[1].domains).cloned());
+    }
+    let mut all = config.accounts[0].domains.clone();
+    all.extend(config.accounts[1].domains.clone());
+    owned.sort_by(|a, b| a.name.cmp(&b.name));
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    assert_eq!(owned, all);
+    let whole = Config::of_shard(Cow::Borrowed(&config), Shard::WHOLE);
+    assert_eq!(whole.accounts[0].domains, config.accounts[0].domains);
+    // What has been copied to join it with lists is not copied once more.
+    let copy: Cow<'_, Config> = Cow::Owned(config.clone());
+    let place = copy.accounts[0].domains.as_ptr();
+    let part = Config::of_shard(copy, Shard::new(0, 3).unwrap());
+    assert_eq!(part.accounts[0].domains.as_ptr(), place);
 }

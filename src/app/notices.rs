@@ -1,18 +1,12 @@
-//! What this process really polls: of a configuration, what its shard owns.
+//! What an operator should know of what this process really polls, told in the log once for each change of it.
 
-use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
 use crate::config::Config;
 use crate::model::AccountName;
 use crate::plan::Shard;
 
-/// The configuration with only the domains that the shard owns; one that is a copy is not copied again.
-pub(super) fn effective(config: Cow<'_, Config>, shard: Shard) -> Cow<'_, Config> {
-    Config::shared_out(config, shard)
-}
-
-/// Says what an operator should know of what is really polled, once for each change of it.
+/// Says it, and keeps what has been said.
 #[derive(Default)]
 pub(super) struct Notices(Mutex<Told>);
 
@@ -64,35 +58,10 @@ impl Notices {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-    use std::sync::Arc;
-
     use super::*;
+    use crate::clock::Clock;
     use crate::config::{Environment, parse};
-
-    /// What is logged while `work` runs.
-    fn log_of(work: impl FnOnce()) -> String {
-        #[derive(Clone, Default)]
-        struct Kept(Arc<Mutex<Vec<u8>>>);
-        impl io::Write for Kept {
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                self.0.lock().unwrap().extend_from_slice(bytes);
-                Ok(bytes.len())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let kept = Kept::default();
-        let writer = kept.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_writer(move || writer.clone())
-            .with_ansi(false)
-            .finish();
-        tracing::subscriber::with_default(subscriber, work);
-        let text = kept.0.lock().unwrap().clone();
-        String::from_utf8(text).unwrap()
-    }
+    use crate::telemetry::kept::keep;
 
     #[test]
     fn what_is_too_much_or_nothing_is_told_once_for_each_change() {
@@ -106,13 +75,17 @@ mod tests {
             parse(&text, "test", &Environment::default()).unwrap()
         };
         let notices = Notices::default();
+        let (sink, _kept) = keep(Clock::System);
+        let told = |config: &Config, shard| {
+            notices.tell(Told::of(config, Vec::new(), shard), shard);
+            sink.take().concat()
+        };
         // Six calls a minute are allowed: five domains and one batch of them.
         let mut warnings = Vec::new();
         for domains in [5, 6, 6, 7, 5, 6] {
-            let log =
-                log_of(|| notices.tell(Told::of(&config(domains), Vec::new(), Shard::WHOLE), Shard::WHOLE));
+            let log = told(&config(domains), Shard::WHOLE);
             assert!(
-                log.is_empty() || log.contains(" WARN ") && log.contains("account=a"),
+                log.is_empty() || log.starts_with("level=warn ") && log.ends_with(" account=a"),
                 "{log}"
             );
             warnings.push(log.contains(&format!("its domains take {} calls every 1m", domains + 1)));
@@ -121,11 +94,11 @@ mod tests {
 
         // d0 is shard 0's of 2 and d1 shard 1's.
         let second = Shard::new(1, 2).unwrap();
-        let told = [1, 1, 2, 1].map(|domains| {
-            let log = log_of(|| notices.tell(Told::of(&config(domains), Vec::new(), second), second));
+        let owns_none = [1, 1, 2, 1].map(|domains| {
+            let log = told(&config(domains), second);
             log.contains("this shard owns none of the domains")
         });
-        assert_eq!(told, [true, false, false, true]);
+        assert_eq!(owns_none, [true, false, false, true]);
     }
 
     #[test]
@@ -137,44 +110,18 @@ mod tests {
         )
         .unwrap();
         let notices = Notices::default();
+        let (sink, _kept) = keep(Clock::System);
         let told = [Some("one"), Some("one"), Some("other"), None, Some("other")].map(|why| {
             let barren = why.map(|why| (AccountName::new("a"), why.to_owned()));
             let told = Told::of(&config, barren.into_iter().collect(), Shard::WHOLE);
-            let log = log_of(|| notices.tell(told, Shard::WHOLE));
-            why.is_some_and(|why| {
-                log.contains(" WARN ") && log.contains(&format!("selects no domain: {why} account=a"))
-            })
+            notices.tell(told, Shard::WHOLE);
+            sink.take()
         });
-        assert_eq!(told, [true, false, true, false, true]);
-    }
-
-    #[test]
-    fn shards_have_every_domain_once_and_all_accounts() {
-        let names: Vec<String> = (0..40).map(|i| format!("d{i}.example.com")).collect();
-        let text = format!(
-            "accounts:\n  - {{username: a, secret_key: made-up, domains: [{}]}}\n  - {{username: b, secret_key: \
-             made-up, domains: [{{name: only.example.com, endpoints: [origin_ratio]}}]}}\n",
-            names.join(", ")
-        );
-        let config = parse(&text, "test", &Environment::default()).unwrap();
-        let mut owned = Vec::new();
-        for ordinal in 0..3 {
-            let part = effective(Cow::Borrowed(&config), Shard::new(ordinal, 3).unwrap());
-            assert_eq!(part.accounts.len(), 2);
-            let of_a = part.accounts[0].domains.iter();
-            owned.extend(of_a.chain(&part.accounts[1].domains).cloned());
-        }
-        let mut all = config.accounts[0].domains.clone();
-        all.extend(config.accounts[1].domains.clone());
-        owned.sort_by(|a, b| a.name.cmp(&b.name));
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        assert_eq!(owned, all);
-        let whole = effective(Cow::Borrowed(&config), Shard::WHOLE);
-        assert_eq!(whole.accounts[0].domains, config.accounts[0].domains);
-        // What has been copied to join it with lists is not copied once more.
-        let copy: Cow<'_, Config> = Cow::Owned(config.clone());
-        let place = copy.accounts[0].domains.as_ptr();
-        let part = effective(copy, Shard::new(0, 3).unwrap());
-        assert_eq!(part.accounts[0].domains.as_ptr(), place);
+        let line = |why| {
+            vec![format!(
+                "level=warn msg=\"domains.discover selects no domain: {why}\" account=a"
+            )]
+        };
+        assert_eq!(told, [line("one"), vec![], line("other"), vec![], line("other")]);
     }
 }
