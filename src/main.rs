@@ -146,15 +146,7 @@ fn admit(config: Config, place: &str, shard: Shard) -> Result<Config, Vec<String
 }
 
 fn print_summary(config: &Config, shard: Shard) -> ExitCode {
-    let part = Config::of_shard(Cow::Borrowed(config), shard);
-    if shard.is_whole() {
-        return print(&format!("{}\n", Summary(&part)));
-    }
-    let domains: usize = config.accounts.iter().map(|account| account.domains.len()).sum();
-    print(&format!(
-        "shard: {shard} of {domains} domains; its own:\n{}\n",
-        Summary(&part)
-    ))
+    print(&format!("{}\n", Summary { config, shard }))
 }
 
 /// Writes to standard output; who closed it early, as `head` does, has seen enough.

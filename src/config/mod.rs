@@ -30,6 +30,7 @@ pub(crate) use parse::show;
 pub use placeholder::placeholders;
 pub use problems::{Problem, Problems};
 pub use summary::Summary;
+pub(crate) use summary::counted;
 pub(crate) use text::{Unreadable, text_of};
 pub(crate) use yaml::{Dialect, mapping};
 

@@ -1,40 +1,34 @@
-//! What `--config.check` prints about a valid configuration: sizes, call rates and rules, no secrets.
+//! What `check` and `--config.check` print about a valid configuration: sizes, call rates and rules, no secrets.
 
 use std::fmt;
+use std::iter;
+use std::time::Duration;
 
 use crate::model::{Endpoint, LabelledBy, Units};
-use crate::plan::Shard;
+use crate::plan::{Budget, Shard};
 
 use super::parse::show;
-use super::{Account, Config, Settle};
+use super::{Config, Settle};
 
-/// Displays a configuration for people, in a few lines without a final line break.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Displays what a shard has to do for people, in a few lines without a final line break.
 #[derive(Clone, Copy, Debug)]
-pub struct Summary<'a>(pub &'a Config);
-
-impl Summary<'_> {
-    fn calls_per_minute(self, calls: usize) -> f64 {
-        // No list of domains is long enough to lose digits here.
-        let calls = u32::try_from(calls).unwrap_or(u32::MAX);
-        f64::from(calls) * 60.0 / self.0.poll.interval.as_secs_f64()
-    }
-}
-
-/// The calls that one poll of all domains takes.
-fn calls_per_poll(account: &Account) -> usize {
-    Endpoint::ALL
-        .into_iter()
-        .map(|endpoint| {
-            let domains = account.domains_of(endpoint).count();
-            domains.div_ceil(account.batch(endpoint).max(1))
-        })
-        .sum()
+pub struct Summary<'a> {
+    /// All that is configured: `max_domains` is about the whole list.
+    pub config: &'a Config,
+    /// Whose part of it is shown.
+    pub shard: Shard,
 }
 
 /// A number with its noun.
-fn counted(number: usize, noun: &str) -> String {
+pub(crate) fn counted(number: usize, noun: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{ending}")
+}
+
+fn calls_per_minute(budget: &Budget) -> f64 {
+    budget.per(MINUTE, budget.calls_per_poll())
 }
 
 /// In the largest unit that it is a whole number of, as it would be written in the file.
@@ -50,44 +44,53 @@ fn bytes(number: usize) -> String {
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { config, shard } = *self;
         let Config {
             api, poll, accounts, ..
-        } = self.0;
-        let domains: usize = accounts.iter().map(|account| account.domains.len()).sum();
-        let calls: usize = accounts.iter().map(calls_per_poll).sum();
-        let listed = if self.0.discovers() {
+        } = config;
+        let all = || accounts.iter().flat_map(|account| &account.domains);
+        let domains = all().filter(|domain| shard.owns(&domain.name)).count();
+        let at = if shard.is_whole() {
+            ""
+        } else {
+            let all = counted(all().count(), "domain");
+            writeln!(f, "shard: {shard} of {all}; its own:")?;
+            " at this shard"
+        };
+        let budgets: Vec<Budget> = accounts
+            .iter()
+            .map(|account| config.budget(account, shard))
+            .collect();
+        let of_all: f64 = budgets.iter().map(calls_per_minute).sum();
+        let listed = if config.discovers() {
             " (listed, and others are discovered)"
         } else {
             ""
         };
         writeln!(
             f,
-            "accounts: {}, domains: {domains}{listed}, calls per minute: {:.1}",
+            "accounts: {}, domains: {domains}{listed}, calls per minute: {of_all:.1}",
             accounts.len(),
-            self.calls_per_minute(calls)
         )?;
-        for account in accounts {
+        for (account, budget) in accounts.iter().zip(&budgets) {
             let units = match account.units {
                 Units::Decimal => "decimal",
                 Units::Binary => "binary",
             };
-            let calls_per_minute = self.calls_per_minute(calls_per_poll(account));
             write!(f, "  {}:", account.name.as_str().escape_debug())?;
             for endpoint in Endpoint::ALL {
-                let domains = account.domains_of(endpoint).count();
-                let batch = account.batch(endpoint);
-                write!(
-                    f,
-                    " {endpoint} of {} ({batch} a call),",
-                    counted(domains, "domain")
-                )?;
+                let domains = counted(budget.domains(endpoint), "domain");
+                write!(f, " {endpoint} of {domains} ({} a call),", budget.batch(endpoint))?;
             }
             if account.origin_ratio_label == LabelledBy::Start {
                 write!(f, " origin_ratio labelled by start,")?;
             }
-            writeln!(f, " {units} units, {calls_per_minute:.1} calls per minute")?;
-            let budget = self.0.budget(account, Shard::WHOLE);
-            if let Some(discovered) = self.0.discovered(account, std::iter::once(&budget), "") {
+            writeln!(
+                f,
+                " {units} units, {:.1} calls per minute",
+                calls_per_minute(budget)
+            )?;
+            if let Some(discovered) = config.discovered(account, iter::once(budget), at) {
                 writeln!(f, "    and {discovered}")?;
             }
         }

@@ -153,7 +153,7 @@ fn discovery_is_told_and_not_counted() {
     .to_string();
     // 571 domains at both endpoints take the 600 calls that are allowed in a minute.
     for line in [
-        "1 domains (listed, and others are discovered); ",
+        "1 domain (listed, and others are discovered); ",
         "  and discovers every domain, read at bandwidth_flow and origin_ratio: known only once it runs and not counted \
          here, at most 1999 (max_domains: 2000); the rate limit has room for 570 of them\n",
         "\ntogether, without what is discovered\n",

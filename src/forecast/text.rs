@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::table::Table;
 use super::{Forecast, Share, totals};
-use crate::config::{Config, show};
+use crate::config::{Config, counted, show};
 use crate::model::Endpoint;
 use crate::plan::Budget;
 
@@ -31,11 +31,12 @@ impl fmt::Display for Text<'_> {
             .iter()
             .map(|account| account.domains.len())
             .sum();
+        let domains = counted(all, "domain");
         let own: usize = self.forecast.shares.iter().map(|share| share.domains).sum();
         match self.forecast.shares.as_slice() {
-            [share] if !share.shard.is_whole() => write!(f, "shard {}: {own} of {all} domains", share.shard)?,
-            [_] => write!(f, "{all} domains")?,
-            shares => write!(f, "{} shards of {all} domains", shares.len())?,
+            [share] if !share.shard.is_whole() => write!(f, "shard {}: {own} of {domains}", share.shard)?,
+            [_] => write!(f, "{domains}")?,
+            shares => write!(f, "{} shards of {domains}", shares.len())?,
         }
         if self.config.discovers() {
             write!(f, " (listed, and others are discovered)")?;

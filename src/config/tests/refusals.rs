@@ -127,7 +127,14 @@ fn a_learned_settle_starts_at_ten_minutes_and_its_bounds_are_told() {
     let visibility = config.poll.visibility();
     assert!(visibility.learns);
     assert_eq!(visibility.rule.settle, chrono::TimeDelta::minutes(10));
-    assert!(Summary(&config).to_string().contains("habits ask (1m to 30m)"));
+    assert!(
+        Summary {
+            config: &config,
+            shard: Shard::WHOLE
+        }
+        .to_string()
+        .contains("habits ask (1m to 30m)")
+    );
     assert_eq!(
         problems(&with("window: 30m\n  stale_after: 20m"), &[]),
         [

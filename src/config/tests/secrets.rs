@@ -4,6 +4,7 @@ use secrecy::ExposeSecret;
 
 use super::super::Summary;
 use super::*;
+use crate::plan::Shard;
 
 #[test]
 fn secrets_come_from_one_place_and_are_taken_as_they_are() {
@@ -99,7 +100,13 @@ fn no_message_and_no_debug_holds_a_secret() {
     texts.push(load_text(key, &[]).unwrap_err().to_string());
     let loaded = load_text(&with_account(&format!("secret_key: {key}")), &[]).unwrap();
     texts.push(format!("{loaded:?}"));
-    texts.push(Summary(&loaded).to_string());
+    texts.push(
+        Summary {
+            config: &loaded,
+            shard: Shard::WHOLE,
+        }
+        .to_string(),
+    );
     for text in texts {
         assert!(!text.contains(&key[..8]), "{text}");
     }

@@ -1,7 +1,14 @@
 //! What is printed about a valid configuration.
 
+use std::fmt::Write as _;
+
 use super::super::Summary;
 use super::*;
+use crate::plan::Shard;
+
+fn summary(config: &Config, shard: Shard) -> String {
+    Summary { config, shard }.to_string()
+}
 
 #[test]
 fn the_summary_counts_calls_by_batch_and_interval() {
@@ -11,7 +18,7 @@ fn the_summary_counts_calls_by_batch_and_interval() {
     let config = load_text(text, &[]).unwrap();
     // Four calls of bandwidth_flow and two of origin_ratio (three domains by two), twice a minute.
     assert_eq!(
-        Summary(&config).to_string(),
+        summary(&config, Shard::WHOLE),
         "accounts: 1, domains: 4, calls per minute: 12.0\n\
          \x20 u: bandwidth_flow of 4 domains (1 a call), origin_ratio of 3 domains (2 a call), decimal units, 12.0 calls \
          per minute\n\
@@ -24,9 +31,9 @@ fn the_summary_counts_calls_by_batch_and_interval() {
 
 #[test]
 fn the_summary_counts_as_people_do() {
-    let summary = |bytes: &str, at_once: usize| {
+    let with = |bytes: &str, at_once: usize| {
         let text = with_api(&format!("max_reply_bytes: {bytes}\n  max_concurrency: {at_once}"));
-        Summary(&load_text(&text, &[]).unwrap()).to_string()
+        summary(&load_text(&text, &[]).unwrap(), Shard::WHOLE)
     };
     for (written, shown) in [
         ("1GiB", "1 GiB"),
@@ -35,7 +42,7 @@ fn the_summary_counts_as_people_do() {
         ("1000000", "1000000 bytes"),
         ("4097", "4097 bytes"),
     ] {
-        let written = summary(written, 1);
+        let written = with(written, 1);
         assert!(written.contains(&format!("its reply {shown}\n")), "{written}");
         assert!(written.contains("at most 1 request at once"), "{written}");
         assert!(
@@ -49,7 +56,7 @@ fn the_summary_counts_as_people_do() {
 fn the_summary_does_not_pass_over_what_is_discovered() {
     let shown = |lines: &str| {
         let text = format!("accounts: [{{username: u, secret_key: abc, {lines}}}]");
-        Summary(&load_text(&text, &[]).unwrap()).to_string()
+        summary(&load_text(&text, &[]).unwrap(), Shard::WHOLE)
     };
     // 600 calls a minute are allowed.
     for (lines, told) in [
@@ -76,4 +83,39 @@ fn the_summary_does_not_pass_over_what_is_discovered() {
         );
     }
     assert!(!shown("domains: [a.com]").contains("discover"));
+}
+
+/// `max_domains` is about the whole list, and the rate limit about what the shard owns.
+#[test]
+fn a_shards_summary_counts_its_own_and_leaves_the_whole_list_its_length() {
+    for (per_second, told) in [
+        // A quarter of 1,900 domains and 100 more, at both endpoints, are far less than 1,800 calls a minute.
+        (30, "the rate limit has room for all of them"),
+        // ... and far more than 60.
+        (1, "the rate limit has room for none of them at this shard"),
+    ] {
+        let mut text = format!(
+            "api: {{max_requests_per_second: {per_second}}}\naccounts:\n  - username: u\n    secret_key: made-up\n    \
+             domains:\n      discover: {{}}\n      list:\n"
+        );
+        for i in 0..1_900 {
+            writeln!(text, "        - d{i}.example.com").unwrap();
+        }
+        let config = load_text(&text, &[]).unwrap();
+        let shard: Shard = "0/4".parse().unwrap();
+        let domains = config.accounts[0].domains.iter();
+        let own = domains.filter(|domain| shard.owns(&domain.name)).count();
+        let calls = own + own.div_ceil(20);
+        let shown = summary(&config, shard);
+        assert!(
+            shown.starts_with(&format!(
+                "shard: 0/4 of 1900 domains; its own:\naccounts: 1, domains: {own} (listed, and others are discovered), \
+                 calls per minute: {calls}.0\n  u: bandwidth_flow of {own} domains (1 a call), origin_ratio of {own} \
+                 domains (20 a call), decimal units, {calls}.0 calls per minute\n    and discovers every domain, read \
+                 at bandwidth_flow and origin_ratio: known only once it runs and not counted here, at most 100 \
+                 (max_domains: 2000); {told}\nprovider: "
+            )),
+            "{shown}"
+        );
+    }
 }
