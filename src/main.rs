@@ -56,8 +56,9 @@ fn main() -> ExitCode {
     let web_file = match web_file(&cli) {
         Ok(file) => file,
         Err(problems) => {
-            let of_both = cli.command.is_none().then(|| load_to_poll(&cli).err()).flatten();
-            return refuse(&[of_both.unwrap_or_default(), problems].concat());
+            let takes_both = matches!(cli.command, None | Some(Command::Check(_)));
+            let of_other = takes_both.then(|| load_to_poll(&cli).err()).flatten();
+            return refuse(&[of_other.unwrap_or_default(), problems].concat());
         }
     };
     let outcome = match &cli.command {

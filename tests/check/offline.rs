@@ -53,6 +53,33 @@ async fn what_cannot_be_used_ends_with_2_and_every_problem() {
     assert_eq!(flag.code, Some(2), "{flag:?}");
 }
 
+/// Whoever mends a configuration wants to know all that is wrong, in both files.
+#[tokio::test(flavor = "multi_thread")]
+async fn both_files_are_told_by_check_as_by_config_check() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let config = file(
+        "exporter.yaml",
+        "accounts: [{username: u, secret_key: s, domians: [a.com]}]\n",
+    );
+    let web = file("web.yml", "rate_limits: {burst: 1}\n");
+    for how in [&["check"][..], &["check", "--live"], &["--config.check"]] {
+        let flags = ["--config.file", &config, "--web.config.file", &web];
+        let run = run(&[how, &flags].concat(), &[]).await;
+        assert_eq!((run.code, run.out.as_str()), (Some(2), ""), "{run:?}");
+        for told in [
+            format!("{config}: accounts[0].domians: is an unknown key; did you mean domains?\n"),
+            format!("{web}: rate_limits: is an unknown key; did you mean rate_limit?\n"),
+        ] {
+            assert_eq!(run.err.matches(&told).count(), 1, "{run:?}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sample_is_printed_as_it_stands_in_the_repository() {
     let sample = std::fs::read_to_string("config/exporter.yaml").unwrap();
