@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt::{self, Write as _};
+use std::time::Duration;
 
 use chrono::SecondsFormat;
 use tracing::field::{Field, Visit};
@@ -205,6 +206,12 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
         }
     }
     line
+}
+
+/// A wait as the log shows it: to the millisecond, as a timer counts.
+#[must_use]
+pub fn waited(wait: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Keeps the log of tests about it.

@@ -17,13 +17,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::show;
+use crate::config::{counted, show};
 use crate::model::{
     AccountName, DateShift, DiscoveryReason, Disposition, DomainList, Failure, ListPage, ListPageWanted,
     stable_hash,
 };
 use crate::observer::Observer;
 use crate::poller::Lane;
+use crate::telemetry::waited;
 
 pub use attempt::may_be_its_size;
 pub use paging::{PAGE_SIZE, SMALL_PAGE_SIZE};
@@ -128,7 +129,7 @@ pub enum Unlisted {
     /// What came does not add up, twice.
     #[error("{0}")]
     Incomplete(String),
-    /// It has no domains, while those of the last good one are polled.
+    /// It has no domains, while some of the last good one are selected.
     #[error("{0}")]
     Empty(String),
     /// More domains than the account may have.
@@ -247,38 +248,50 @@ impl<C: Catalogue, T: Taker> Discovery<C, T> {
         let known = self.known.as_ref();
         let known = known.filter(|(source, _)| *source == assignment.source);
         let list = Arc::new(attempt::attempt(assignment, known.map(|(_, list)| list.as_ref())).await?);
-        if list.domains.is_empty() {
-            self.believe_empty(&assignment.account, &list)?;
-        }
+        let dropped = if list.domains.is_empty() {
+            self.believe_empty(&list)?
+        } else {
+            None
+        };
         let taken = self
             .surroundings
             .taker
             .take(&assignment.account, assignment.source, Arc::clone(&list))
             .await?;
+        if let (Taken::Over, Some(selected)) = (taken, dropped) {
+            tracing::warn!(account = %assignment.account, selected,
+                "the list of domains has had none for {}, so what was selected of the last one is dropped",
+                show(self.empty_for()));
+        }
         Ok((taken, list))
     }
 
-    /// A list without domains is believed where it takes none away, or once it has stayed so for long.
-    fn believe_empty(&self, account: &AccountName, list: &DomainList) -> Result<(), Unlisted> {
-        let domains = self.progress.view().domains.unwrap_or(0);
-        if domains == 0 {
-            return Ok(());
-        }
+    /// How long a list must have had no domains to take those of another away.
+    fn empty_for(&self) -> Duration {
+        self.surroundings.pace.every * EMPTY_FOR
+    }
+
+    /// A list without domains is believed where it takes none away, or once it has stayed so for long; how many it
+    /// takes away then.
+    fn believe_empty(&self, list: &DomainList) -> Result<Option<usize>, Unlisted> {
+        // Of all shards together: which of them this one polls is not known here.
+        let Some(selected) = self.progress.view().domains.filter(|selected| *selected > 0) else {
+            return Ok(None);
+        };
         let lasted = self.empty_since.map_or(Duration::ZERO, |since| since.elapsed());
-        let needed = self.surroundings.pace.every * EMPTY_FOR;
-        if lasted >= needed {
-            tracing::warn!(%account, domains, "the list of domains has had none for {}, so its domains are dropped",
-                show(needed));
-            return Ok(());
+        if lasted >= self.empty_for() {
+            return Ok(Some(selected));
         }
         let what = match list.passed_over {
             0 => "is empty".to_owned(),
             rows => format!("has {rows} rows and not one host name"),
         };
         Err(Unlisted::Empty(format!(
-            "the list of domains {what}, where {domains} domains are polled of the last one; that is believed once \
-             every attempt has said so for {}",
-            show(needed)
+            "the list of domains {what}, where {} of the last one {} selected; that is believed once every attempt has \
+             said so for {}",
+            counted(selected, "domain"),
+            if selected == 1 { "is" } else { "are" },
+            show(self.empty_for())
         )))
     }
 
@@ -331,7 +344,7 @@ impl<C: Catalogue, T: Taker> Discovery<C, T> {
         } = &self.surroundings;
         let pause = pace.pause(self.failures, account).max(unlisted.not_before());
         let stays = what_stays(self.progress.view().domains);
-        tracing::warn!(%account, reason = %unlisted.reason(), again_in = ?pause,
+        tracing::warn!(%account, reason = %unlisted.reason(), again_in = ?waited(pause),
             "discovery failed, {stays}: {unlisted}");
         let now = clock.now();
         observer.discovery_ended(account, now, Some(unlisted.reason()));

@@ -1,10 +1,12 @@
 //! Hours of discovery in milliseconds: a paused clock, lists from memory.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::clock::ManualClock;
 use crate::model::{ListRow, Reason};
+use crate::telemetry::kept::keep;
 
 /// A provider whose list is a script: for every page asked for, what comes.
 #[derive(Clone)]
@@ -91,12 +93,12 @@ fn failure(reason: Reason, disposition: Disposition) -> Reply {
 struct Shelf {
     taken: Mutex<Vec<(Instant, u64, usize)>>,
     progress: Mutex<Option<Arc<Progress>>>,
-    stale: bool,
+    stale: AtomicBool,
 }
 
 impl Taker for Arc<Shelf> {
     async fn take(&self, _: &AccountName, source: u64, list: Arc<DomainList>) -> Result<Taken, Unlisted> {
-        if self.stale {
+        if self.stale.load(Ordering::Relaxed) {
             return Ok(Taken::Stale);
         }
         let mut taken = self.taken.lock().unwrap();
@@ -364,7 +366,7 @@ async fn a_list_without_domains_replaces_one_with_domains_only_after_an_hour() {
         );
         let (_, told) = running.progress.view().last_failure.unwrap();
         assert!(
-            told.contains("5 domains are polled") && told.contains("for 1h"),
+            told.contains("5 domains of the last one are selected") && told.contains("for 1h"),
             "{told}"
         );
         // The next attempt comes within ten minutes.
@@ -378,16 +380,62 @@ async fn a_list_without_domains_replaces_one_with_domains_only_after_an_hour() {
     }
 }
 
+/// Told once it is so, and not of a list that nobody wants any more.
+#[tokio::test(start_paused = true)]
+async fn the_log_tells_what_an_empty_list_took_away_once_it_is_taken_over() {
+    for stale in [false, true] {
+        let (sink, _kept) = keep(Clock::System);
+        let script = Script::new(|call, wanted| match call {
+            0 => faithful(1, wanted),
+            _ => Reply::Page(Some(0), Vec::new()),
+        });
+        let running = Running::start(&script, 2_000);
+        running.until(600 + 3_599).await;
+        let waits = sink.take();
+        running.shelf.stale.store(stale, Ordering::Relaxed);
+        running.until(600 + 4_201).await;
+        let dropped = "level=warn msg=\"the list of domains has had none for 1h, so what was selected of the last one \
+                       is dropped\" account=a selected=1";
+        let told = sink.take().iter().any(|line| line == dropped);
+        assert_eq!(
+            (told, running.taken()),
+            if stale {
+                (false, vec![1])
+            } else {
+                (true, vec![1, 0])
+            }
+        );
+        for line in &waits {
+            // Whole milliseconds: `7.824s` and `2m30.001s` are, `7.824123456s` is not.
+            let wait = line
+                .split_once(" again_in=")
+                .unwrap()
+                .1
+                .split(' ')
+                .next()
+                .unwrap();
+            let fraction = wait.split_once('.').map_or("", |(_, fraction)| fraction);
+            assert!(fraction.len() <= "000s".len(), "{line}");
+            assert!(
+                line.contains("where 1 domain of the last one is selected;"),
+                "{line}"
+            );
+        }
+        assert!(waits.len() > 6, "{waits:?}");
+        running.end().await;
+    }
+}
+
 /// Whatever else comes between, a good list or none at all, makes the hour begin anew; reloads, which ask
 /// at once, do not make it shorter.
 #[tokio::test(start_paused = true)]
 async fn only_a_list_that_is_empty_at_every_attempt_is_believed() {
     for fails in [false, true] {
-        let between = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let between = Arc::new(AtomicBool::new(false));
         let other = Arc::clone(&between);
         let script = Script::new(move |call, wanted| match call {
             0 => faithful(5, wanted),
-            _ if !other.swap(false, std::sync::atomic::Ordering::Relaxed) => Reply::Page(Some(0), Vec::new()),
+            _ if !other.swap(false, Ordering::Relaxed) => Reply::Page(Some(0), Vec::new()),
             _ if fails => failure(Reason::Decode, Disposition::Stop),
             _ => faithful(6, wanted),
         });
@@ -396,7 +444,7 @@ async fn only_a_list_that_is_empty_at_every_attempt_is_believed() {
             running.until(60 * reload).await;
             running.assignments.send_replace(reloaded(&script, reload));
         }
-        between.store(true, std::sync::atomic::Ordering::Relaxed);
+        between.store(true, Ordering::Relaxed);
         running.until(60 * 51).await;
         running.assignments.send_replace(reloaded(&script, 51));
         let good = if fails { vec![5] } else { vec![5, 6] };
@@ -643,7 +691,7 @@ async fn a_reload_asks_for_the_list_at_once_and_for_no_other_reason_again() {
 async fn a_list_that_nobody_wants_any_more_is_no_failure() {
     let script = Script::new(|_, wanted| faithful(5, wanted));
     let shelf = Shelf {
-        stale: true,
+        stale: true.into(),
         ..Shelf::default()
     };
     let running = Running::start_with(&script, 2_000, shelf);

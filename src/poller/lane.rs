@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::model::{AccountName, DateShift, Disposition, Failure, Reason};
 use crate::observer::Observer;
 use crate::plan::{Pacer, RetryBudget, RetryPolicy};
+use crate::telemetry::waited;
 
 /// Admits requests of one account.
 pub struct Lane {
@@ -102,9 +103,7 @@ impl Lane {
                 let Some(wait) = wait.filter(|_| self.limits().budget.spend()) else {
                     return Err(failure);
                 };
-                // Whole milliseconds, as a timer counts.
-                let rounded = Duration::from_millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-                tracing::debug!(account = %self.account, call = key, reason = %failure.reason, wait = ?rounded,
+                tracing::debug!(account = %self.account, call = key, reason = %failure.reason, wait = ?waited(wait),
                     "retrying: {failure}");
                 retry += 1;
                 tokio::time::sleep(wait).await;

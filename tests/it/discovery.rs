@@ -227,7 +227,7 @@ async fn an_empty_list_is_a_failure_before_it_is_believed() {
     assert!(
         status
             .text()
-            .contains("the list of domains is empty, where 2 domains are polled"),
+            .contains("the list of domains is empty, where 2 domains of the last one are selected"),
         "{}",
         status.text()
     );
