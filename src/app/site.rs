@@ -10,6 +10,7 @@ use super::discoveries::DiscoveryViews;
 use super::pollers::PollerViews;
 use super::reload::Reloader;
 use crate::clock::Clock;
+use crate::config::counted;
 use crate::discovery;
 use crate::exposition::{Exposition, Format, Page, PageError, WindowsPage};
 use crate::model::{AccountName, Endpoint, LastPoll, Snapshot, Track};
@@ -60,7 +61,7 @@ fn on_the_wall(due: Instant, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
 }
 
 /// The first account and endpoint of which domains have never been asked for, how many of them, and of
-/// how many. The pollers do not tell: a list that is discovered brings domains after their first round.
+/// how many. The pollers do not tell: a list that is discovered brings domains after their first rounds.
 fn not_asked(snapshot: &Snapshot) -> Option<(&AccountName, Endpoint, usize, usize)> {
     let tracks = || {
         snapshot.entries.iter().flat_map(|entry| {
@@ -141,8 +142,9 @@ impl Site for LiveSite {
                 Ok(())
             }
             Some((account, endpoint, left, all)) => Err(format!(
-                "the first round of account {account} at {endpoint} is under way: {left} of {all} domains have not \
-                 been asked for yet"
+                "{left} of {} of account {account} at {endpoint} {} not been asked for yet",
+                counted(all, "domain"),
+                if left == 1 { "has" } else { "have" }
             )),
         }
     }

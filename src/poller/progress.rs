@@ -36,7 +36,8 @@ struct State {
 /// A copy of the state.
 #[derive(Clone, Debug, Default)]
 pub struct ProgressView {
-    /// Every domain has been asked for once, whatever the outcome.
+    /// Every domain that was known by then has been asked for once, whatever the outcome. Those that are discovered
+    /// later begin no other first round.
     pub first_round_done: bool,
     /// When a poll last succeeded.
     pub last_success: Option<DateTime<Utc>>,
@@ -86,7 +87,7 @@ impl Progress {
     pub(super) fn first_round_done(&self) {
         let mut state = self.lock();
         if !std::mem::replace(&mut state.view.first_round_done, true) {
-            tracing::info!(account = %self.account, endpoint = %self.endpoint, "first round finished");
+            tracing::info!(account = %self.account, endpoint = %self.endpoint, "first round finished: every domain known by now has been asked for");
         }
     }
 

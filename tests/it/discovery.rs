@@ -558,7 +558,7 @@ async fn readiness_waits_for_the_first_round_of_what_the_first_list_brings() {
             assert!(ended, "ready before the discovered domain had been asked");
             break;
         }
-        let told = "at bandwidth_flow is under way: 1 of 2 domains";
+        let told = "1 of 2 domains of account jcloud_00 at bandwidth_flow has not been asked for yet";
         assert!(ended || ready.text().contains(told), "{}", ready.text());
         assert!(began.elapsed() < millis(20_000), "{}", ready.text());
     }
