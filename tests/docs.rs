@@ -207,6 +207,21 @@ fn windows_are_scraped_more_often_than_a_selector_looks_back() {
         let (_, interval) = job.split_once("interval: ").unwrap();
         assert_eq!(interval.lines().next(), Some("4m"), "{file}");
     }
+    for (file, text, before) in [
+        (
+            "METRICS.md",
+            include_str!("../docs/METRICS.md"),
+            "* It is a scrape target of its own, say every ",
+        ),
+        (
+            "true-time.md",
+            include_str!("../docs/true-time.md"),
+            "a window that is there already counts once. Every ",
+        ),
+    ] {
+        let (_, interval) = text.split_once(before).unwrap();
+        assert!(interval.starts_with("4 minutes"), "{file}");
+    }
 }
 
 #[test]
