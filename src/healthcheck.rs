@@ -155,7 +155,7 @@ async fn ask(address: SocketAddr) -> Result<Healthy, String> {
             Err(error) => Err(format!("no answer over TLS: {error}")),
         },
         Err(error) if wants_certificate(&error) => Ok(wanting(address)),
-        Err(_) => Err(format!("no answer over HTTP or TLS: {plain}")),
+        Err(_) => Err(format!("no good answer over HTTP or TLS: {plain}")),
     }
 }
 

@@ -111,7 +111,7 @@ async fn what_does_not_serve_is_told() {
                 "no answer within 0.2 s",
             ),
             (other.to_string(), PATIENCE, "answers 404 Not Found"),
-            (mail.to_string(), PATIENCE, "no answer over HTTP or TLS"),
+            (mail.to_string(), PATIENCE, "no good answer over HTTP or TLS: "),
             // TEST-NET-1 of RFC 5737 belongs to nobody.
             (
                 "192.0.2.1:10530".to_owned(),
