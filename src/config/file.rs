@@ -29,10 +29,12 @@ pub(super) fn tree(text: &str, place: &str, environment: &Environment) -> Result
     let file = mapping(text, place, &DIALECT)?;
     let mut problems = Vec::new();
     let overrides = environment.overrides(&file, &mut problems);
+    let nothing = || Value::new(None, ValueKind::Nil);
+    let sections: Map<String, Value> = file.keys().map(|key| (key.clone(), nothing())).collect();
     let merged =
-        overlay(&file, &overrides).map_err(|_| Problems::from(Problem::whole(place, DIALECT.unclear)))?;
+        overlay(file, &overrides).map_err(|_| Problems::from(Problem::whole(place, DIALECT.unclear)))?;
     Ok(Tree {
-        file: Value::from(file),
+        sections: Value::from(sections),
         merged,
         problems,
     })
@@ -41,8 +43,9 @@ pub(super) fn tree(text: &str, place: &str, environment: &Environment) -> Result
 /// A configuration that could be read, and the variables that could not be applied to it. It has no
 /// `Debug`: it holds secrets.
 pub(super) struct Tree {
-    /// The file alone.
-    pub(super) file: Value,
+    /// The root keys of the file, without what is below them: of a hundred thousand domains one tree is
+    /// enough.
+    pub(super) sections: Value,
     /// The file's known sections under the overrides of the environment.
     pub(super) merged: Value,
     /// What is wrong with the variables.
@@ -51,11 +54,11 @@ pub(super) struct Tree {
 
 /// Lays the overrides over the known sections of the file. An unknown root key stays out: the crate
 /// would take `api.timeout` or `accounts[9999999]` for a path and follow it.
-fn overlay(file: &Map<String, Value>, overrides: &[Override]) -> Result<Value, ConfigError> {
+fn overlay(mut file: Map<String, Value>, overrides: &[Override]) -> Result<Value, ConfigError> {
     let mut builder = config::Config::builder();
     for section in SETTINGS.children("") {
-        if let Some(value) = file.get(section) {
-            builder = builder.set_default(section, value.clone())?;
+        if let Some(value) = file.remove(section) {
+            builder = builder.set_default(section, value)?;
         }
     }
     for setting in overrides {

@@ -50,7 +50,7 @@ pub fn parse(text: &str, place: &str, environment: &Environment) -> Result<Confi
     let tree = file::tree(text, place, environment)?;
     let mut walk = Walk::new(place, tree.problems);
     walk.section(
-        &Node::root(&tree.file),
+        &Node::root(&tree.sections),
         "write the keys api, poll, shards and accounts",
     );
     let root = Node::root(&tree.merged);
