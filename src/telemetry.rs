@@ -218,7 +218,9 @@ pub fn waited(wait: Duration) -> Duration {
 #[cfg(test)]
 pub(crate) mod kept {
     use std::io;
-    use std::sync::{Arc, Mutex};
+    use std::sync::{Arc, Mutex, OnceLock};
+
+    use tracing::Dispatch;
 
     use super::{Clock, LogLevel, logfmt};
 
@@ -241,6 +243,11 @@ pub(crate) mod kept {
 
     /// What this thread logs from `info` on, until the guard is dropped.
     pub(crate) fn keep(clock: Clock) -> (Sink, tracing::subscriber::DefaultGuard) {
+        /// While there is one subscriber, the first thread that comes to a line of the log decides for
+        /// all of them whether somebody wants it, also a thread of another test that has none. With
+        /// two, both are asked.
+        static ANOTHER: OnceLock<Dispatch> = OnceLock::new();
+        ANOTHER.get_or_init(|| Dispatch::new(logfmt(LogLevel::Info, Clock::System, io::sink)));
         let sink = Sink::default();
         let writer = {
             let sink = sink.clone();
