@@ -34,7 +34,9 @@ impl Series {
 
     /// Takes over readings, in any order, of the windows within `keep`, and forgets all others; a
     /// window after the range is one of a clock that has stepped back since. A field that a reading
-    /// does not give keeps what an earlier reply gave: nothing already learned is lost.
+    /// does not give keeps what an earlier reply gave: nothing already learned is lost. But a reading
+    /// that revises another field is another state of the window and taken whole: the two together
+    /// are none that the provider ever gave, as an old ratio beside a bandwidth that has become 0.
     pub fn merge(&mut self, readings: &[Reading], keep: WindowRange) -> Merge {
         let mut merge = Merge::default();
         self.forget_outside(keep);
@@ -46,12 +48,16 @@ impl Series {
         let endpoint = self.endpoint;
         for reading in within() {
             let row = self.row_mut(reading.window);
+            let given = reading.values.columns(endpoint);
             let was_empty = row.iter().all(|value| value.is_nan());
-            let mut changed = false;
-            for (place, value) in row.iter_mut().zip(reading.values.columns(endpoint)) {
-                if !value.is_nan() && place.to_bits() != value.to_bits() {
+            let is_revised = row.iter().zip(given).any(|(known, value)| {
+                !(known.is_nan() || value.is_nan()) && known.to_bits() != value.to_bits()
+            });
+            let mut changed = is_revised;
+            for (place, value) in row.iter_mut().zip(given) {
+                if is_revised || (place.is_nan() && !value.is_nan()) {
+                    changed |= !value.is_nan();
                     *place = *value;
-                    changed = true;
                 }
             }
             match (changed, was_empty) {
@@ -311,6 +317,43 @@ mod tests {
             }
             series.merge(&[], range(888, 899));
             assert!(series.bytes() <= 13 * width, "{}", series.bytes());
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_not_given_stays_unless_another_is_revised() {
+        let values = |fields: &[(Field, f64)]| {
+            fields
+                .iter()
+                .fold(Values::NONE, |values, (field, value)| values.with(*field, *value))
+        };
+        let (edge, origin, ratio) = (Field::EdgeBandwidth, Field::OriginBandwidth, Field::OriginRatio);
+        let known = values(&[(edge, 100.0), (origin, 90.0), (ratio, 0.9)]);
+        for (given, expected, revised) in [
+            // Mangled on its way.
+            (values(&[(edge, 100.0), (origin, 90.0)]), known, 0),
+            (values(&[(ratio, 0.9)]), known, 0),
+            // The window became idle, and an idle one has no ratio.
+            (
+                values(&[(edge, 0.0), (origin, 0.0)]),
+                values(&[(edge, 0.0), (origin, 0.0)]),
+                1,
+            ),
+            (
+                values(&[(edge, 100.0), (ratio, 0.8)]),
+                values(&[(edge, 100.0), (ratio, 0.8)]),
+                1,
+            ),
+        ] {
+            let mut series = Series::new(Endpoint::OriginRatio);
+            let reading = |values| Reading {
+                window: window(3),
+                values,
+            };
+            series.merge(&[reading(known)], range(0, 9));
+            let merge = series.merge(&[reading(given)], range(0, 9));
+            assert_eq!(series.iter().collect::<Vec<_>>(), [reading(expected)]);
+            assert_eq!((merge.appeared.len(), merge.revised.len()), (0, revised));
         }
     }
 

@@ -28,8 +28,9 @@ use crate::telemetry::chain;
 /// Clocks that differ by more than this are a likely cause of refused signatures.
 const NOTABLE_SKEW_SECONDS: i64 = 300;
 
-/// The longest `Retry-After` that is believed.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+/// The longest `Retry-After` that is believed: a slip at the provider must not silence an exporter for
+/// longer than its values live (`poll.stale_after`, 40 minutes unless set).
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
 
 /// So many characters of the provider's own words are told.
 const MOST_OF_MSG: usize = 200;
