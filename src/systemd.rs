@@ -65,19 +65,22 @@ fn notify(state: &[NotifyState<'_>]) {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn the_watchdog_is_fed_at_half_its_time() {
-        let (stop, mut beats) = (CancellationToken::new(), 0);
-        let after = tokio::time::sleep(Duration::from_secs(31));
+        let (stop, started, mut beats) = (CancellationToken::new(), Instant::now(), Vec::new());
         let polling = Handle::current();
-        tokio::select! {
-            () = beat(Duration::from_secs(20), stop, &polling, || beats += 1) => {}
-            () = after => {}
-        }
-        // At 0, 10, 20 and 30 s.
-        assert_eq!(beats, 4);
+        beat(Duration::from_secs(20), stop.clone(), &polling, || {
+            beats.push(started.elapsed().as_secs());
+            if beats.len() == 4 {
+                stop.cancel();
+            }
+        })
+        .await;
+        assert_eq!(beats, [0, 10, 20, 30]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -91,12 +94,15 @@ mod tests {
             handle
         };
         for polling in [hanging.handle(), &gone] {
-            let (stop, mut beats) = (CancellationToken::new(), 0);
-            let after = tokio::time::sleep(Duration::from_secs(31));
-            tokio::select! {
-                () = beat(Duration::from_secs(20), stop, polling, || beats += 1) => {}
-                () = after => {}
-            }
+            let mut beats = 0;
+            let feeding = beat(Duration::from_secs(20), CancellationToken::new(), polling, || {
+                beats += 1;
+            });
+            assert!(
+                tokio::time::timeout(Duration::from_secs(31), feeding)
+                    .await
+                    .is_err()
+            );
             assert_eq!(beats, 0);
         }
         hanging.shutdown_background();

@@ -173,10 +173,11 @@ async fn a_panic_while_a_configuration_is_taken_over_ends_the_exporter() {
 #[tokio::test]
 async fn many_reloads_at_once_are_few_and_none_is_lost() {
     const AT_ONCE: usize = 100;
+    const SLOW_READ: Duration = Duration::from_millis(300);
     let mut setup = Setup::of(&DOMAINS);
     setup.interval = Duration::from_secs(3_600);
-    // Long enough for all of them to have asked while the first one reads.
-    setup.adjust = |_| std::thread::sleep(Duration::from_millis(300));
+    // A file that takes so long to read; those who ask meanwhile share the next reading.
+    setup.adjust = |_| std::thread::sleep(SLOW_READ);
     let exporter = setup.start().await;
     exporter.until_gauges(&exporter.truth(&DOMAINS)).await;
     let before = exporter.loads.load(Ordering::Relaxed);

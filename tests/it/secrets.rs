@@ -30,7 +30,7 @@ async fn neither_the_log_nor_any_page_shows_a_secret_or_a_signature() {
         let labels = [("endpoint", endpoint.name()), ("reason", reason)];
         let failures = truth::series("jdcloud_cdn_exporter_api_request_failures_total", &labels);
         let before = exporter.simulator.request_count(endpoint);
-        // Before the first such failure there is no series.
+        // What is answered in the end has no reason, and so no series.
         let count = |samples: &Samples| samples.get(&failures).copied().unwrap_or(0.0);
         let failed = count(&exporter.until_samples("any scrape", |_| true).await);
         exporter.simulator.faults().set(endpoint, fault);

@@ -299,7 +299,7 @@ fn since(earlier: Duration, later: Duration) -> Duration {
     later.checked_sub(earlier).unwrap()
 }
 
-/// Lets this much time pass, and everything that happens in it.
+/// Lets this much time of the paused clock pass, and everything that happens in it: no real time is waited.
 async fn pass(time: Duration) {
     tokio::time::sleep(time).await;
 }
